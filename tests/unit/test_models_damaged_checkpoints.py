@@ -1,0 +1,199 @@
+"""Everything that can be wrong with a checkpoint or its configuration, and what the error says."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pairx_plugin.errors import ModelError, ModelNotFound
+from pairx_plugin.models import MiewIdNetwork, ModelCatalogue, miewid_files
+
+timm = pytest.importorskip("timm", reason="needs timm")
+safetensors = pytest.importorskip("safetensors.torch", reason="needs safetensors")
+torch.set_num_threads(1)
+
+SMALL = "test_efficientnet" if timm.is_model("test_efficientnet") else "tf_efficientnetv2_b0"
+CONFIG = {
+    "data": {"image_size": [64, 48], "crop_bbox": True},
+    "model_params": {"model_name": SMALL, "use_fc": False},
+    "test": {"fliplr": False},
+}
+
+
+@pytest.fixture(scope="module")
+def network() -> MiewIdNetwork:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        network = MiewIdNetwork(SMALL)
+        network.pooling.p.data.fill_(2.5)
+        return network.eval()
+
+
+@pytest.fixture
+def state(network) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+@pytest.fixture
+def catalogue() -> ModelCatalogue:
+    return ModelCatalogue()
+
+
+def write_config(folder: Path, content: object = CONFIG, name: str = "config.json") -> None:
+    (folder / name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def same_weights(model, state) -> bool:
+    own = model.network.state_dict()
+    return own.keys() == state.keys() and all(torch.equal(own[key], state[key]) for key in own)
+
+
+def save_plain(state, path):
+    torch.save(state, path)
+
+
+def save_safetensors(state, path):
+    safetensors.save_file(state, str(path))
+
+
+def test_missing_file_is_not_taken_for_a_hub_id(tmp_path, catalogue):
+    for missing in (tmp_path / "gone.safetensors", "models/gone.bin", "./gone"):
+        with pytest.raises(ModelNotFound, match="there is no file or folder"):
+            catalogue.load(missing)
+
+
+def test_empty_folder_and_folder_of_many_say_so(tmp_path, state, catalogue):
+    with pytest.raises(ModelNotFound, match="no checkpoint"):
+        catalogue.load(tmp_path)
+    save_plain(state, tmp_path / "a.bin")
+    save_plain(state, tmp_path / "b.bin")
+    with pytest.raises(ModelNotFound, match=r"2 checkpoints \(a.bin, b.bin\)"):
+        catalogue.load(tmp_path)
+
+
+class Unwelcome:
+    """An object whose unpickling would run code."""
+
+    def __reduce__(self):
+        return (print, ("code of the checkpoint ran",))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [Unwelcome(), {"state_dict": {}, "hook": Unwelcome()}, nn.Conv2d(3, 3, 1)],
+    ids=["object", "beside-weights", "whole-module"],
+)
+def test_pickled_objects_are_refused_and_do_not_run(tmp_path, catalogue, capsys, content):
+    torch.save(content, tmp_path / "model.bin")
+    with pytest.raises(ModelError, match=r"other objects than tensors.*torch\.save\(model\.state_dict\(\)"):
+        catalogue.load(tmp_path / "model.bin")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"not weights at all", None], ids=["empty", "text", "truncated"])
+def test_damaged_files_are_unreadable(tmp_path, state, catalogue, name, content):
+    path = tmp_path / name
+    (save_safetensors if name.endswith("safetensors") else save_plain)(state, path)
+    path.write_bytes(path.read_bytes()[:5000] if content is None else content)
+    with pytest.raises(ModelError, match="cannot be read"):
+        catalogue.load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"epoch": 3}, r"no tensors under its keys \['epoch'\]"), ([1, 2], "holds a list"),
+        (torch.ones(2), "holds a Tensor"),
+    ],
+    ids=["numbers", "list", "tensor"],
+)
+def test_file_without_a_state_dict_says_what_it_holds(tmp_path, catalogue, content, message):
+    torch.save(content, tmp_path / "model.bin")
+    with pytest.raises(ModelError, match=message):
+        catalogue.load(tmp_path / "model.bin")
+
+
+def test_plain_pickle_is_refused(tmp_path, catalogue):
+    (tmp_path / "model.bin").write_bytes(pickle.dumps({"a": Unwelcome()}, protocol=2))
+    with pytest.raises(ModelError, match="other objects than tensors"):
+        catalogue.load(tmp_path / "model.bin")
+
+
+def test_missing_tensors_are_named_with_what_would_fit(tmp_path, state, catalogue, monkeypatch):
+    monkeypatch.setattr(miewid_files, "CANDIDATES", (SMALL,))
+    save_plain(state, tmp_path / "model.bin")
+    write_config(tmp_path, {**CONFIG, "model_params": {"model_name": "resnet18"}})
+    with pytest.raises(ModelError, match=rf"does not fit MiewIdNetwork with the backbone 'resnet18'.*missing "
+                                         rf"\(backbone\.conv1\.weight.*its shapes fit model_name='{SMALL}'"):
+        catalogue.load(tmp_path)
+    assert same_weights(catalogue.load(tmp_path, model_name=SMALL), state)
+
+
+def test_one_missing_tensor_is_an_error(tmp_path, state, catalogue, monkeypatch):
+    monkeypatch.setattr(miewid_files, "CANDIDATES", (SMALL,))
+    del state["bn.running_var"]
+    save_plain(state, tmp_path / "model.bin")
+    write_config(tmp_path)
+    with pytest.raises(ModelError, match=r"1 of \d+ tensors are missing \(bn\.running_var\)"):
+        catalogue.load(tmp_path)
+
+
+def test_other_shapes_and_unknown_tensors_are_named(tmp_path, state, catalogue, monkeypatch):
+    monkeypatch.setattr(miewid_files, "CANDIDATES", (SMALL,))
+    state["bn.bias"] = torch.zeros(3)
+    state["backbone.extra.weight"] = torch.zeros(3)
+    save_plain(state, tmp_path / "model.bin")
+    write_config(tmp_path)
+    with pytest.raises(ModelError, match=r"shape \(bn\.bias \(3,\) instead of .*unknown \(backbone\.extra"):
+        catalogue.load(tmp_path)
+
+
+def test_bare_backbone_checkpoint_points_to_timm(tmp_path, catalogue, monkeypatch):
+    monkeypatch.setattr(miewid_files, "CANDIDATES", (SMALL,))
+    save_plain(timm.create_model(SMALL).state_dict(), tmp_path / "model.bin")
+    with pytest.raises(ModelError, match="timm:NAME"):
+        catalogue.load(tmp_path / "model.bin")
+
+
+def test_weights_with_nan_are_refused(tmp_path, state, catalogue):
+    state["bn.weight"][2] = float("nan")
+    save_plain(state, tmp_path / "model.bin")
+    write_config(tmp_path)
+    with pytest.raises(ModelError, match=r"NaN or infinity in bn\.weight"):
+        catalogue.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({**CONFIG, "model_params": {"model_name": SMALL, "use_fc": True}}, "use_fc"),
+        ({"use_fc": True, "model_name": SMALL}, "use_fc"),
+        ({**CONFIG, "data": {"image_size": "big"}}, "image_size"),
+        ([1], "must hold a mapping"),
+    ],
+    ids=["use_fc", "use_fc-flat", "size", "list"],
+)
+def test_unusable_configuration_says_why(tmp_path, state, catalogue, content, message):
+    save_plain(state, tmp_path / "model.bin")
+    write_config(tmp_path, content)
+    with pytest.raises(ModelError, match=message):
+        catalogue.load(tmp_path)
+
+
+def test_configuration_that_is_no_json_is_an_error(tmp_path, state, catalogue):
+    save_plain(state, tmp_path / "model.bin")
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ModelError, match="'config.json' cannot be read"):
+        catalogue.load(tmp_path)
+
+
+def test_other_kinds_of_file_are_refused_by_their_ending(tmp_path, catalogue):
+    (tmp_path / "model.onnx").write_bytes(b"anything")
+    with pytest.raises(ModelError, match=r"must end in one of \.safetensors, .*got '\.onnx'"):
+        catalogue.load(tmp_path / "model.onnx")
