@@ -1,0 +1,279 @@
+"""A network as a list of steps, each with the rule by which relevance passes it.
+
+A :class:`Program` is made once per network from a traced twin, a canonisation and a composite. It runs forward without
+gradients and keeps for each step just what the step's rule needs.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from ..errors import LayerNotFound, ModelError, UnsupportedArchitecture, nearest
+from . import rules
+from .canonization import Canonization, MergedBatchNorm, is_gate
+from .composites import rule_of_hook
+from .tracing import Trace, trace
+
+__all__ = ["Program", "Step", "Tape", "build_program"]
+
+_ADDITIONS = frozenset({operator.add, operator.iadd, torch.add})
+_OUT_OF_PLACE = {operator.iadd: operator.add, operator.imul: operator.mul, operator.isub: operator.sub}
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step: what it computes, from what, and how relevance passes it.
+
+    Attributes:
+        node: its place in the graph.
+        run: computes the output from the node's arguments.
+        rule: how relevance passes; None for steps that carry none (parameters).
+        sources: the nodes among its arguments, in order; what :meth:`.rules.Rule.propagate` returns belongs to them.
+        plain: computes what the host's network has here, where `run` computes something merged; else None.
+    """
+
+    node: fx.Node
+    run: Callable[..., Any]
+    rule: rules.Rule | None
+    sources: tuple[fx.Node, ...]
+    plain: Callable[..., Any] | None = None
+
+
+@dataclass(eq=False)
+class Tape:
+    """What a forward pass left behind.
+
+    Attributes:
+        n_images: rows of the batch.
+        embedding: the network's output, (B, D).
+        outputs: outputs of the layers that were asked for, (B, C, h, w), by layer key, as relevance sees them.
+        feature_maps: the same as the host's network gives them; they differ where a batch norm was merged.
+        kept: by node, what its rule needs.
+    """
+
+    n_images: int
+    embedding: torch.Tensor
+    outputs: dict[str, torch.Tensor]
+    feature_maps: dict[str, torch.Tensor]
+    kept: dict[fx.Node, rules.Kept] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Steps in the order in which they run.
+
+    Attributes:
+        steps: all of them, input and output left out.
+        image, output: the nodes of the network's input and of its embedding.
+        layers: for each module, the nodes that it returned, one per call.
+        canonization: what was found on the network.
+        shape: (B, 3, H, W) that images must have; None where any will do.
+    """
+
+    steps: tuple[Step, ...]
+    image: fx.Node
+    output: fx.Node
+    layers: dict[str, list[fx.Node | None]]
+    canonization: Canonization
+    shape: tuple[int, ...] | None = None
+
+    def layer_node(self, key: str) -> fx.Node:
+        """Return the node of a layer's output.
+
+        Raises:
+            LayerNotFound: no module of that name runs, or it lies inside of a step that has no steps of its own.
+            ModelError: the module runs more than once, so that its output is not one feature map.
+        """
+        nodes = self.layers.get(key)
+        if key and nodes is None:
+            raise LayerNotFound(
+                f"layer '{key}' takes no part in the forward pass as a step of its own{nearest(key, self.layers)}; "
+                f"list layers with `pairx-plugin layers MODEL`"
+            )
+        if not key or nodes is None or len(nodes) != 1 or nodes[0] is None:
+            raise ModelError(
+                f"layer '{key}' has no single feature map: it runs {len(nodes or ())} times or returns no tensor; "
+                f"choose the block around it"
+            )
+        return nodes[0]
+
+    def forward(self, images: torch.Tensor, layer_keys: Sequence[str] = ()) -> Tape:
+        """Run the network on (B, 3, H, W) images and keep what relevance will need.
+
+        Where batch norms were merged, the host's own computation runs too: matches and similarities are the host's to
+        the last bit, and relevance flows through the merged steps.
+        """
+        wanted = {self.layer_node(key): key for key in layer_keys}
+        kept: dict[fx.Node, rules.Kept] = {}
+        embedding, outputs = self._run(images, wanted, [step.run for step in self.steps], kept)
+        feature_maps = outputs
+        if any(step.plain is not None for step in self.steps):
+            embedding, feature_maps = self._run(images, wanted, [step.plain or step.run for step in self.steps], None)
+        return Tape(len(images), embedding, outputs, feature_maps, kept)
+
+    def _run(
+        self,
+        images: torch.Tensor,
+        wanted: dict[fx.Node, str],
+        runs: Sequence[Callable[..., Any]],
+        kept: dict[fx.Node, rules.Kept] | None,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the embedding and the wanted outputs; fill `kept` where it is given."""
+        values: dict[fx.Node, Any] = {self.image: images}
+        waiting = {node: len(node.users) for node in (self.image, *(step.node for step in self.steps))}
+        outputs: dict[str, torch.Tensor] = {}
+        with torch.no_grad():
+            for step, run in zip(self.steps, runs):
+                args = fx.node.map_arg(step.node.args, values.__getitem__)
+                result = values[step.node] = run(*args, **fx.node.map_arg(step.node.kwargs, values.__getitem__))
+                if step.rule is not None and kept is not None:
+                    inputs = tuple(values[source] for source in step.sources) if step.rule.keeps_inputs else ()
+                    kept[step.node] = rules.Kept(inputs, result if step.rule.keeps_output else None)
+                if step.node in wanted:
+                    outputs[wanted[step.node]] = _feature_map(wanted[step.node], result)
+                for source in step.node.all_input_nodes:
+                    waiting[source] -= 1
+                    if not waiting[source] and source is not self.output:
+                        del values[source]
+        return values[self.output], outputs
+
+
+def build_program(
+    twin: nn.Module, canonization: Canonization, composite: Any, shape: Sequence[int]
+) -> Program:
+    """Trace `twin` and give each step its rule.
+
+    Args:
+        twin: see :func:`.shadow.make_twin`.
+        canonization: see :func:`.canonization.canonize`, of the same twin.
+        composite: a zennit composite; its canonizers are not used.
+        shape: (B, 3, H, W) of the images.
+
+    Raises:
+        UnsupportedArchitecture: the network has no fixed steps, or a step has no rule.
+    """
+    context: dict[str, Any] = {}
+    hooks = {name: composite.module_map(context, name, module) for name, module in twin.named_modules()}
+    gates = frozenset(canonization.gates)
+
+    def is_leaf(name: str, module: nn.Module) -> bool:
+        plain = type(module).__module__.startswith("torch.nn") and not isinstance(module, nn.Sequential)
+        return name in gates or hooks[name] is not None or plain
+
+    traced = trace(twin, is_leaf, shape)
+    builder = _Builder(twin, canonization, hooks, traced)
+    image, *inner, output = traced.graph.nodes
+    steps = tuple(builder.step(node) for node in inner)
+    fixed = tuple(shape) if traced.sized else None
+    return Program(steps, image, output.args[0], traced.outputs, canonization, fixed)
+
+
+class _Builder:
+    def __init__(self, twin: nn.Module, canonization: Canonization, hooks: dict[str, Any], traced: Trace) -> None:
+        self.modules = dict(twin.named_modules())
+        self.twin, self.hooks, self.traced, self.canonization = twin, hooks, traced, canonization
+        self.replaced_norms = {merge.norm_key: merge for merge in canonization.merged.values()}
+        self.carries: set[fx.Node] = {next(iter(traced.graph.nodes))}
+
+    def step(self, node: fx.Node) -> Step:
+        sources = tuple(node.all_input_nodes)
+        carries = tuple(source in self.carries for source in sources)
+        passes = any(carries)
+        if passes:
+            self.carries.add(node)
+        rule: rules.Rule | None = None
+        if node.op == "call_module":
+            run, rule = self._module(str(node.target))
+        elif node.op == "get_attr":
+            run = _constant(self.twin, str(node.target))
+        elif node.op in ("call_function", "call_method"):
+            run = _callable(node)
+            rule = self._sum(node, carries) or rules.Gradient(_of_sources(node, run), carries)
+        else:
+            raise UnsupportedArchitecture(f"a step of kind '{node.op}' ({node}) has no rule")
+        target = str(node.target)
+        merged = node.op == "call_module" and (target in self.canonization.merged or target in self.replaced_norms)
+        return Step(node, run, rule if passes else None, sources, self.modules[target].forward if merged else None)
+
+    def _module(self, key: str) -> tuple[Callable[..., Any], rules.Rule]:
+        module = self.modules[key]
+        if is_gate(module) and key in self.canonization.gates:
+            return module.forward, rules.Pass()
+        if key in self.replaced_norms:
+            rest = self.replaced_norms[key].rest
+            return (lambda x: x * rest), rules.Pass()
+        merge = self.canonization.merged.get(key)
+        weight, bias = _parameters(module, merge)
+        rule = rule_of_hook(self.hooks[key], key, module, weight, bias)
+        if isinstance(rule, (rules.ZPlus, rules.Epsilon)):
+            return _linear_run(rule), rule
+        return module.forward, rule or _gradient_of(module)
+
+    def _sum(self, node: fx.Node, carries: tuple[bool, ...]) -> rules.Rule | None:
+        if node.target not in _ADDITIONS or carries != (True, True):
+            return None
+        return rules.NormSum() if self.traced.owners[node] in self.canonization.norm_sum_owners else rules.Copy()
+
+
+def _gradient_of(module: nn.Module) -> rules.Rule:
+    passes = isinstance(module, (nn.Identity, nn.Dropout, nn.Dropout2d))  # in evaluation mode
+    return rules.Pass() if passes else rules.Gradient(module.forward)
+
+
+def _linear_run(rule: rules.ZPlus | rules.Epsilon) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda x: rule.forward(x, rule.weight, rule.bias)
+
+
+def _parameters(module: nn.Module, merge: MergedBatchNorm | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    if merge is not None:
+        return merge.weight, merge.bias
+    return getattr(module, "weight", None), getattr(module, "bias", None)
+
+
+def _constant(twin: nn.Module, target: str) -> Callable[[], Any]:
+    value: Any = twin
+    for part in target.split("."):
+        value = getattr(value, part)
+    return lambda: value
+
+
+def _callable(node: fx.Node) -> Callable[..., Any]:
+    """Return what a function or method node computes, never in place."""
+    if node.op == "call_function":
+        target: Any = node.target
+        function = _OUT_OF_PLACE.get(target, target)
+        return _without_inplace(function) if "inplace" in node.kwargs else function
+    name = str(node.target)
+    if name.endswith("_") and not name.endswith("__"):
+        name = name[:-1]
+    return lambda tensor, *args, **kwargs: getattr(tensor, name)(*args, **kwargs)
+
+
+def _without_inplace(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **kwargs: function(*args, **{**kwargs, "inplace": False})
+
+
+def _of_sources(node: fx.Node, run: Callable[..., Any]) -> Callable[..., torch.Tensor]:
+    """Return what the node computes as a function of its source nodes' values alone."""
+
+    def step(*values: Any) -> torch.Tensor:
+        look_up = dict(zip(node.all_input_nodes, values)).__getitem__
+        return run(*fx.node.map_arg(node.args, look_up), **fx.node.map_arg(node.kwargs, look_up))
+
+    return step
+
+
+def _feature_map(key: str, value: Any) -> torch.Tensor:
+    if not isinstance(value, torch.Tensor) or value.ndim != 4:
+        found = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+        raise ModelError(
+            f"layer '{key}' returns {found}, which is no feature map (B, C, h, w); list layers with "
+            f"`pairx-plugin layers MODEL`"
+        )
+    return value
