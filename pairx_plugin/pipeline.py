@@ -1,0 +1,240 @@
+"""The one corridor: a model, a query and candidates go in, explanations come out in the candidates' order."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from pairx_hooks import Status
+
+from .chips import Chip, as_chip
+from .errors import ExplainerNotFound, PairXError, SettingsError, nearest
+from .explainers.base import Explainer, QuerySession
+from .explanation import PairExplanation, failure_of
+from .evidence import PairEvidence
+from .models.embedding import EmbeddingModel
+from .settings import Settings
+
+__all__ = ["explain_chips", "explain_ranking", "find_explainer"]
+
+logger = logging.getLogger(__name__)
+
+OnFinished = Callable[[int, PairExplanation], None]
+
+
+def explain_ranking(
+    model: Any,
+    query: Any,
+    candidates: Sequence[Any],
+    *,
+    layer: str | Sequence[str] | None = None,
+    explainer: str | Explainer = "pairx",
+    k_lines: int = 20,
+    k_colors: int = 5,
+    mode: str = "reference",
+    input_size: tuple[int, int] = (440, 440),
+    preprocess: Callable[[np.ndarray], Any] | None = None,
+    on_finished: OnFinished | None = None,
+    **settings: Any,
+) -> list[PairExplanation]:
+    """Explain why `model` finds each candidate similar to the query.
+
+    Args:
+        model: a torch.nn.Module in evaluation mode, (B, 3, H, W) to (B, D), or an :class:`EmbeddingModel`. It is not
+            changed in any way.
+        query: (H, W, 3) uint8 RGB chip, or a :class:`Chip`, or the path of a photograph.
+        candidates: chips like the query, best first.
+        layer: key or keys of the layers whose cells are matched; the one suggested for the model where none is given.
+        explainer: id of a registered explainer, or an explainer.
+        k_lines: how many matches are drawn and written, most relevant first.
+        k_colors: how many matches are carried back to pixels.
+        mode: ``reference``, the public PAIR-X's numbers.
+        input_size: (height, width) that chips are resized to; an EmbeddingModel brings its own.
+        preprocess: replaces resizing and ImageNet normalisation: (H, W, 3) uint8 to a (3, h, w) tensor.
+        on_finished: called with the candidate's index and its explanation as soon as that is there.
+        **settings: any other field of :class:`.settings.Settings`.
+
+    Returns:
+        One explanation per candidate, in order. A candidate that cannot be explained has status ``failed`` and says
+        why; the others are explained all the same.
+
+    Raises:
+        ChipError: the query is no chip.
+        LayerNotFound, ModelError, UnsupportedArchitecture: the model cannot be explained.
+        ExplainerNotFound, SettingsError: no such explainer, or a setting does not fit.
+    """
+    layers = (layer,) if isinstance(layer, str) else tuple(layer or ())
+    chosen = explainer if isinstance(explainer, str) else explainer.explainer_id
+    checked = Settings.from_mapping(
+        {
+            "layers": layers,
+            "explainer": chosen,
+            "k_lines": k_lines,
+            "k_colors": k_colors,
+            "mode": mode,
+            **settings,
+        }
+    )
+    embedding_model = _embedding_model(model, input_size, preprocess)
+    if isinstance(explainer, str):
+        explainer = find_explainer(explainer)
+    chips = [_chip_or_error(candidate) for candidate in candidates]
+    finished: list[PairExplanation] = []
+    for explanation in explain_chips(embedding_model, as_chip(query), chips, explainer, checked):
+        if on_finished is not None:
+            on_finished(len(finished), explanation)
+        finished.append(explanation)
+    return finished
+
+
+def find_explainer(explainer_id: str, entries: Mapping[str, Any] | None = None) -> Explainer:
+    """Return a new explainer of that id.
+
+    Args:
+        explainer_id: such as ``pairx``.
+        entries: registered explainers by id; those of all installed plugins where none are given.
+
+    Raises:
+        ExplainerNotFound: no plugin registers it.
+    """
+    if entries is None:
+        from pairx_hooks import build_manager
+
+        entries = build_manager().explainers()
+    if explainer_id not in entries:
+        raise ExplainerNotFound(
+            f"explainer '{explainer_id}' is not registered{nearest(explainer_id, entries)}; registered: "
+            f"{', '.join(sorted(entries)) or 'none'}; list them with `pairx-plugin hooks`"
+        )
+    made: Explainer = entries[explainer_id].create()
+    return made
+
+
+def explain_chips(
+    model: EmbeddingModel,
+    query: Chip,
+    candidates: Sequence[Chip | Exception],
+    explainer: Explainer,
+    settings: Settings,
+) -> Iterator[PairExplanation]:
+    """Explain candidates whose chips are cut already, and yield each explanation as soon as it is there.
+
+    Args:
+        candidates: chips in rank order; where a chip could not be had, the exception that says why.
+
+    Raises:
+        PairXError: what makes every explanation impossible: the query, the model, a layer.
+    """
+    if not candidates:
+        return
+    started = time.perf_counter()
+    session = explainer.prepare(model, query, settings)
+    prepared = time.perf_counter() - started
+    shared = _provenance(model, explainer)
+    ready = 0
+    for chip, outcome, seconds in _outcomes(session, candidates, settings.batch_size):
+        provenance = {**shared, "seconds": {"prepare": prepared / len(candidates), **seconds}}
+        explanation = _explanation(query, chip, outcome, explainer, settings, provenance)
+        ready += explanation.status is Status.READY
+        yield explanation
+    logger.info("explained %d of %d candidates in %.2f s", ready, len(candidates), time.perf_counter() - started)
+
+
+def _chip_or_error(candidate: Any) -> Chip | Exception:
+    try:
+        return as_chip(candidate)
+    except PairXError as error:
+        return error
+
+
+def _outcomes(
+    session: QuerySession, candidates: Sequence[Chip | Exception], batch_size: int
+) -> Iterator[tuple[Chip | None, PairEvidence | BaseException, Mapping[str, float]]]:
+    """Yield one outcome per candidate, in order; a batch that fails is tried again one by one."""
+    for start in range(0, len(candidates), batch_size):
+        part = candidates[start : start + batch_size]
+        chips = [chip for chip in part if isinstance(chip, Chip)]
+        found = iter(_explained(session, chips))
+        for candidate in part:
+            if isinstance(candidate, Chip):
+                outcome = next(found)
+                yield candidate, outcome, outcome.seconds if isinstance(outcome, PairEvidence) else {}
+            else:
+                yield None, candidate, {}
+
+
+def _explained(session: QuerySession, chips: Sequence[Chip]) -> list[PairEvidence | BaseException]:
+    if not chips:
+        return []
+    try:
+        evidence = session.explain(chips)
+        if len(evidence) == len(chips) and all(isinstance(item, PairEvidence) for item in evidence):
+            return list(evidence)
+        raise TypeError(
+            f"{type(session).__name__}.explain must return one PairEvidence for each of {len(chips)} candidates, "
+            f"not {[type(item).__name__ for item in evidence]}"
+        )
+    except Exception as error:  # any failure of an explainer is this candidate's failure and nobody else's
+        if len(chips) == 1:
+            logger.debug("a candidate could not be explained", exc_info=True)
+            return [error]
+    return [outcome for chip in chips for outcome in _explained(session, [chip])]
+
+
+def _explanation(
+    query: Chip,
+    chip: Chip | None,
+    outcome: PairEvidence | BaseException,
+    explainer: Explainer,
+    settings: Settings,
+    provenance: Mapping[str, Any],
+) -> PairExplanation:
+    common: dict[str, Any] = {
+        "explainer": explainer.explainer_id,
+        "query": query,
+        "candidate": chip,
+        "settings": settings,
+        "provenance": provenance,
+    }
+    if isinstance(outcome, PairEvidence):
+        return PairExplanation(status=Status.READY, evidence=outcome, **common)
+    status, failure = failure_of(outcome)
+    return PairExplanation(status=status, failure=failure, **common)
+
+
+def _embedding_model(
+    model: Any, input_size: tuple[int, int], preprocess: Callable[[np.ndarray], Any] | None
+) -> EmbeddingModel:
+    if isinstance(model, EmbeddingModel):
+        if preprocess is not None:
+            raise SettingsError("an EmbeddingModel brings its own preprocessing; give `preprocess` to EmbeddingModel")
+        return model
+    return EmbeddingModel(model, input_size=input_size, preprocess=preprocess)
+
+
+def _provenance(model: EmbeddingModel, explainer: Explainer) -> dict[str, Any]:
+    return {
+        "service": "pairx-plugin",
+        "version": _version("pairx-plugin"),
+        "explainer_version": explainer.version,
+        "model_id": model.model_id,
+        "model_sha256": model.fingerprint(),
+        "device": str(model.device),
+        "dtype": str(model.dtype).replace("torch.", ""),
+        "input_size": list(model.input_size),
+        "python": platform.python_version(),
+        **{package: _version(package) for package in ("torch", "zennit", "numpy")},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
