@@ -49,14 +49,14 @@ class MergedBatchNorm:
     Attributes:
         linear_key, norm_key: names of both modules.
         weight, bias: the merged parameters of the linear layer.
-        rest: what zennit 0.5.1 leaves in the batch norm's place: 1 / sqrt(1 + eps), a factor close to one.
+        eps: what zennit 0.5.1 leaves in the batch norm's place: a norm of no shift and scale one, but with this eps.
     """
 
     linear_key: str
     norm_key: str
     weight: torch.Tensor = field(repr=False)
     bias: torch.Tensor = field(repr=False)
-    rest: float
+    eps: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,16 +170,17 @@ def _merge_sequential(network: nn.Module) -> dict[str, MergedBatchNorm]:
 def merge_batch_norm(
     linear_key: str, linear: nn.Conv2d | nn.Linear, norm_key: str, norm: nn.BatchNorm1d | nn.BatchNorm2d
 ) -> MergedBatchNorm:
-    """Return the parameters of `linear` followed by `norm` as those of one linear layer."""
+    """Return the parameters of `linear` followed by `norm` as those of one linear layer.
+
+    The order of operations is zennit 0.5.1's: epsilon rules near a zero of their layer amplify the last bit.
+    """
     mean, variance = norm.running_mean, norm.running_var
     if mean is None or variance is None:
         raise UnsupportedArchitecture(f"batch norm '{norm_key}' keeps no running statistics, so it is no fixed map")
     with torch.no_grad():
-        scale = torch.rsqrt(variance + norm.eps)
-        scale = scale if norm.weight is None else norm.weight * scale
+        deviation = (variance + norm.eps) ** 0.5
+        scale = (1.0 if norm.weight is None else norm.weight) / deviation
         shift = torch.zeros_like(mean) if norm.bias is None else norm.bias
         weight = linear.weight * scale.reshape(-1, *(1 for _ in linear.weight.shape[1:]))
-        bias = shift - mean * scale if linear.bias is None else (linear.bias - mean) * scale + shift
-    return MergedBatchNorm(
-        linear_key=linear_key, norm_key=norm_key, weight=weight, bias=bias, rest=float((1.0 + norm.eps) ** -0.5)
-    )
+        bias = ((torch.zeros_like(mean) if linear.bias is None else linear.bias) - mean) * scale + shift
+    return MergedBatchNorm(linear_key=linear_key, norm_key=norm_key, weight=weight, bias=bias, eps=norm.eps)

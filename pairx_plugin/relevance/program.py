@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.nn import functional as F
 
 from ..errors import LayerNotFound, ModelError, UnsupportedArchitecture, nearest
 from . import rules
@@ -206,8 +207,7 @@ class _Builder:
         if is_gate(module) and key in self.canonization.gates:
             return module.forward, rules.Pass()
         if key in self.replaced_norms:
-            rest = self.replaced_norms[key].rest
-            return (lambda x: x * rest), rules.Pass()
+            return _emptied_norm(module, self.replaced_norms[key].eps), rules.Pass()
         merge = self.canonization.merged.get(key)
         weight, bias = _parameters(module, merge)
         rule = rule_of_hook(self.hooks[key], key, module, weight, bias)
@@ -228,6 +228,13 @@ def _gradient_of(module: nn.Module) -> rules.Rule:
 
 def _linear_run(rule: rules.ZPlus | rules.Epsilon) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: rule.forward(x, rule.weight, rule.bias)
+
+
+def _emptied_norm(norm: nn.Module, eps: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    mean = norm.running_mean
+    assert isinstance(mean, torch.Tensor)
+    zeros, ones = torch.zeros_like(mean), torch.ones_like(mean)
+    return lambda x: F.batch_norm(x, zeros, ones, ones, zeros, False, 0.0, eps)
 
 
 def _parameters(module: nn.Module, merge: MergedBatchNorm | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
