@@ -22,8 +22,11 @@ from .models.checks import check_embeddings, unwrapped
 from .relevance.propagation import Encoded, RelevanceModel, cosine_seeds
 from .rendering.canvas import key_point
 from .rendering.reference_look import reference_composite
+from .settings import Settings
 
 __all__ = ["explain", "pairx"]
+
+_TOLERANCE = Settings().pixel_tolerance
 
 
 def explain(
@@ -98,7 +101,9 @@ def pairx(
     network = unwrapped(model)
     relevance_model = RelevanceModel(network)
     layer_keys = list(layer_keys)
-    sides = [relevance_model.forward(images.detach(), layer_keys) for images in (imgs_0, imgs_1)]
+    sides = [
+        relevance_model.forward(images.detach(), layer_keys, pixels=k_colors > 0) for images in (imgs_0, imgs_1)
+    ]
     for side in sides:
         check_embeddings(side.embedding, len(imgs_0))
     cosine, seeds_0 = cosine_seeds(sides[0].embedding, sides[1].embedding)
@@ -149,7 +154,8 @@ def _cell(matches: Matches, side: int, index: int) -> tuple[int, int]:
 
 def _pixels(side: Encoded, layer: str, cells: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
     """Return (B, H, W): one cell of each image, carried back to its pixels."""
-    found: NDArray[np.float32] = side.at_pixels(layer, cells, range(len(cells))).sum(1).abs().float().cpu().numpy()
+    relevance, _ = side.at_pixels(layer, cells, range(len(cells)), tolerance=_TOLERANCE)
+    found: NDArray[np.float32] = relevance.sum(1).abs().float().cpu().numpy()
     return found
 
 

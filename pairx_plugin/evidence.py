@@ -112,6 +112,8 @@ class LayerEvidence:
         matches: all mutual matches, most relevant first; empty for explainers that have none.
         pixels_0, pixels_1: (k, H, W) float32 >= 0 at the network's input size: map i shows the pixels behind one end
             of match i, unnormalised. k is at most `k_colors` and never above the number of matches.
+        cut_off_0, cut_off_1: (k,) float32, a bound on the share of each pixel map's relevance that was left out far
+            from its cell to save time; None where nothing was.
         plausibility: figures about the matches, or None where the explainer has no matches.
         k_lines: how many matches were asked for as lines.
     """
@@ -122,6 +124,8 @@ class LayerEvidence:
     matches: Matches
     pixels_0: NDArray[np.float32]
     pixels_1: NDArray[np.float32]
+    cut_off_0: NDArray[np.float32] | None = None
+    cut_off_1: NDArray[np.float32] | None = None
     plausibility: Plausibility | None = None
     k_lines: int = 20
 

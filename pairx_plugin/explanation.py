@@ -167,6 +167,7 @@ def _layer(layer: LayerEvidence) -> dict[str, Any]:
     lines = layer.lines
     points_0, points_1 = layer.line_points((1, 1), (1, 1))  # in a picture of size one, points are shares of the chip
     relevances = layer.relevance_0, layer.relevance_1
+    pixels = (layer.pixels_0, layer.cut_off_0), (layer.pixels_1, layer.cut_off_1)
     inlier: Sequence[bool | None] = layer.plausibility.inlier if layer.plausibility else ()
     return {
         "layer_key": layer.layer_key,
@@ -189,9 +190,9 @@ def _layer(layer: LayerEvidence) -> dict[str, Any]:
         "maps": [
             *(_map("intermediate", side, None, values) for side, values in enumerate(relevances)),
             *(
-                _map("pixel", side, rank, values)
-                for side, maps in enumerate((layer.pixels_0, layer.pixels_1))
-                for rank, values in enumerate(maps, start=1)
+                {**_map("pixel", side, rank + 1, values), "cut_off": 0.0 if cut_off is None else _finite(cut_off[rank])}
+                for side, (maps, cut_off) in enumerate(pixels)
+                for rank, values in enumerate(maps)
             ),
         ],
         "plausibility": layer.plausibility.to_json() if layer.plausibility else None,

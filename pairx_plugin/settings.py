@@ -47,6 +47,12 @@ class Settings:
     )
     k_lines: int = _setting(20, "how many matches are drawn as lines", least=0, most=10_000)
     k_colors: int = _setting(5, "how many matches are carried back to pixels", least=0, most=1_000)
+    pixel_tolerance: float = _setting(
+        1e-3,
+        "share of a match's relevance that may be cut off far from its cell, to save time; 0 for none",
+        least=0.0,
+        most=0.1,
+    )
     mode: str = _setting(
         "reference",
         "relevance rules: the public code's numbers, or canonised rules",
@@ -210,6 +216,12 @@ def _as_int(value: Any) -> int:
     return number
 
 
+def _as_float(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError(value)
+    return float(value)
+
+
 def _as_text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise TypeError(value)
@@ -233,6 +245,7 @@ def _as_mapping(value: Any) -> dict[str, Any]:
 _COERCE: Mapping[str, Callable[[Any], Any]] = {
     "bool": _as_bool,
     "int": _as_int,
+    "float": _as_float,
     "str": _as_text,
     "tuple[str, ...]": _as_texts,
     "Mapping[str, Any]": _as_mapping,
@@ -240,6 +253,7 @@ _COERCE: Mapping[str, Callable[[Any], Any]] = {
 _WANTED = {
     "bool": "true or false",
     "int": "a whole number",
+    "float": "a number",
     "str": "a non-empty text",
     "tuple[str, ...]": "a list of names, or one text with commas",
     "Mapping[str, Any]": "a mapping",

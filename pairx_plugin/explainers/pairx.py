@@ -43,14 +43,18 @@ class PairX:
 class _Side:
     """Images of one side after their forward pass, and the pixel relevances found on them so far."""
 
-    def __init__(self, relevance_model: RelevanceModel, tensor: torch.Tensor, layers: Sequence[str]) -> None:
+    def __init__(
+        self, relevance_model: RelevanceModel, tensor: torch.Tensor, layers: Sequence[str], pixels: bool
+    ) -> None:
         self.size = (int(tensor.shape[2]), int(tensor.shape[3]))
-        self.encoded: Encoded = relevance_model.forward(tensor, layers)
+        self.encoded: Encoded = relevance_model.forward(tensor, layers, pixels=pixels)
         check_embeddings(self.encoded.embedding, len(tensor))
-        self._pixels: dict[str, dict[tuple[int, int, int], NDArray[np.float32]]] = {}
+        self._pixels: dict[str, dict[tuple[int, int, int], tuple[NDArray[np.float32], float]]] = {}
 
-    def pixels(self, layer: str, cells: Sequence[tuple[int, int, int]]) -> list[NDArray[np.float32]]:
-        """Return (H, W) pixel relevance of each cell (image, row, col), >= 0.
+    def pixels(
+        self, layer: str, cells: Sequence[tuple[int, int, int]], tolerance: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return (k, H, W) pixel relevance of k cells (image, row, col), >= 0, and (k,) what was cut off.
 
         It depends on the image, the layer and the cell only, so a cell that was asked for before is not computed again.
         """
@@ -58,9 +62,13 @@ class _Side:
         missing = [cell for cell in dict.fromkeys(cells) if cell not in known]
         for start in range(0, len(missing), _CELLS_AT_ONCE):
             part = missing[start : start + _CELLS_AT_ONCE]
-            found = self.encoded.at_pixels(layer, [cell[1:] for cell in part], [cell[0] for cell in part])
-            known.update(zip(part, found.sum(1).abs().float().cpu().numpy()))
-        return [known[cell] for cell in cells]
+            relevance, cut_off = self.encoded.at_pixels(
+                layer, [cell[1:] for cell in part], [cell[0] for cell in part], tolerance=tolerance
+            )
+            known.update(zip(part, zip(relevance.sum(1).abs().float().cpu().numpy(), cut_off.tolist())))
+        maps = [known[cell][0] for cell in cells]
+        stacked = np.stack(maps) if maps else np.zeros((0, *self.size), np.float32)
+        return stacked, np.array([known[cell][1] for cell in cells], np.float32)
 
 
 class PairXSession:
@@ -73,7 +81,7 @@ class PairXSession:
         self.layers = settings.layers or (model.default_layer or suggest_layer(model.network, model.input_size).key,)
         for layer in self.layers:
             get_layer(model.network, layer)
-        self._query_side = _Side(self._relevance_model, model.tensor([query.pixels]), self.layers)
+        self._query_side = self._side([query])
 
     def explain(self, candidates: Sequence[Chip]) -> list[PairEvidence]:
         """Explain candidates in one batch, see :class:`.base.QuerySession`."""
@@ -81,8 +89,7 @@ class PairXSession:
             return []
         clock = _Stages()
         with clock.stage("forward"):
-            tensor = self._model.tensor([chip.pixels for chip in candidates])
-            side = _Side(self._relevance_model, tensor, self.layers)
+            side = self._side(candidates)
         with clock.stage("relevance"):
             similarity, relevance_0, relevance_1 = self._relevance(side, len(candidates))
         evidence = []
@@ -97,6 +104,10 @@ class PairXSession:
             PairEvidence(similarity=cosine, layers=layers, seconds=seconds, doubts=doubts)
             for cosine, layers, doubts in evidence
         ]
+
+    def _side(self, chips: Sequence[Chip]) -> _Side:
+        tensor = self._model.tensor([chip.pixels for chip in chips])
+        return _Side(self._relevance_model, tensor, self.layers, pixels=self._settings.k_colors > 0)
 
     def _relevance(
         self, side: _Side, n: int
@@ -131,15 +142,20 @@ class PairXSession:
             plausibility = self._assess(matches, relevance_0, relevance_1, side.size)
         with clock.stage("pixels"):
             leading = matches.leading(self._settings.k_colors)
-            pixels_0 = self._query_side.pixels(layer, [(0, int(row), int(col)) for row, col in leading.cells_0])
-            pixels_1 = side.pixels(layer, [(index, int(row), int(col)) for row, col in leading.cells_1])
+            tolerance = self._settings.pixel_tolerance
+            cells_0 = [(0, int(row), int(col)) for row, col in leading.cells_0]
+            cells_1 = [(index, int(row), int(col)) for row, col in leading.cells_1]
+            pixels_0, cut_off_0 = self._query_side.pixels(layer, cells_0, tolerance)
+            pixels_1, cut_off_1 = side.pixels(layer, cells_1, tolerance)
         return LayerEvidence(
             layer_key=layer,
             relevance_0=relevance_0,
             relevance_1=relevance_1,
             matches=matches,
-            pixels_0=_stacked(pixels_0, self._query_side.size),
-            pixels_1=_stacked(pixels_1, side.size),
+            pixels_0=pixels_0,
+            pixels_1=pixels_1,
+            cut_off_0=cut_off_0,
+            cut_off_1=cut_off_1,
             plausibility=plausibility,
             k_lines=self._settings.k_lines,
         )
@@ -187,10 +203,6 @@ class PairXSession:
 def _layer_doubt(code: str, sentence: str, layer: LayerEvidence) -> Doubt:
     values = {"layer": layer.layer_key, "matches": len(layer.matches)}
     return Doubt(code=code, message=f"{sentence} (layer '{layer.layer_key}')", values=values)
-
-
-def _stacked(maps: Sequence[NDArray[np.float32]], size: tuple[int, int]) -> NDArray[np.float32]:
-    return np.stack(maps) if maps else np.zeros((0, *size), np.float32)
 
 
 class _Stages:

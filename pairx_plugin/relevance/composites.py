@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import UnsupportedArchitecture
-from . import rules
+from . import linear_rules, rules
 
 __all__ = ["default_composite", "rule_of_hook", "stabilizer_of"]
 
@@ -52,7 +52,7 @@ def rule_of_hook(
         return rules.Norm(module.forward, stabilizer_of(hook))
     linear = isinstance(module, (nn.Conv2d, nn.Linear))
     if kind in ("ZPlus", "Epsilon") and linear and weight is not None:
-        rule = rules.ZPlus if kind == "ZPlus" else rules.Epsilon
+        rule = linear_rules.ZPlus if kind == "ZPlus" else linear_rules.Epsilon
         return rule(module, weight, bias, stabilizer_of(hook), _zeroes_bias(hook))
     raise UnsupportedArchitecture(
         f"no rule computes zennit's {kind} on '{key}' ({type(module).__name__}); known: Pass and Norm on anything, "

@@ -7,7 +7,7 @@ gradients and keeps for each step just what the step's rule needs.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..errors import LayerNotFound, ModelError, UnsupportedArchitecture, nearest
 from . import rules
 from .canonization import Canonization, MergedBatchNorm, is_gate
 from .composites import rule_of_hook
+from .linear_rules import LinearRule
 from .tracing import Trace, trace
 
 __all__ = ["Program", "Step", "Tape", "build_program"]
@@ -104,38 +105,64 @@ class Program:
             )
         return nodes[0]
 
-    def forward(self, images: torch.Tensor, layer_keys: Sequence[str] = ()) -> Tape:
+    def forward(self, images: torch.Tensor, layer_keys: Sequence[str] = (), *, pixels: bool = True) -> Tape:
         """Run the network on (B, 3, H, W) images and keep what relevance will need.
+
+        Args:
+            images: preprocessed, on the network's device.
+            layer_keys: layers whose output is kept.
+            pixels: whether relevance will go below these layers; if not, nothing is kept there.
 
         Where batch norms were merged, the host's own computation runs too: matches and similarities are the host's to
         the last bit, and relevance flows through the merged steps.
         """
         wanted = {self.layer_node(key): key for key in layer_keys}
         kept: dict[fx.Node, rules.Kept] = {}
-        embedding, outputs = self._run(images, wanted, [step.run for step in self.steps], kept)
+        first = 0 if pixels else self._first_above(wanted)
+        embedding, outputs = self._run(images, wanted, [step.run for step in self.steps], kept, first)
         feature_maps = outputs
         if any(step.plain is not None for step in self.steps):
-            embedding, feature_maps = self._run(images, wanted, [step.plain or step.run for step in self.steps], None)
+            embedding, feature_maps = self._run(images, wanted, [step.plain or step.run for step in self.steps])
         return Tape(len(images), embedding, outputs, feature_maps, kept)
+
+    def _first_above(self, wanted: Iterable[fx.Node]) -> int:
+        """Return the index of the first step that lies above one of the layers."""
+        places = {step.node: index for index, step in enumerate(self.steps)}
+        return min((places.get(node, -1) for node in wanted), default=len(self.steps)) + 1
+
+    def is_local(self, start: fx.Node) -> bool:
+        """Return whether relevance can go from `start` to the image in parts of maps."""
+        below, rest = set(), [start]
+        by_node = {step.node: step for step in self.steps}
+        while rest:
+            node = rest.pop()
+            step = by_node.get(node)
+            if node in below or step is None or step.rule is None:
+                continue
+            if not step.rule.local:
+                return False
+            below.add(node)
+            rest.extend(step.sources)
+        return True
 
     def _run(
         self,
         images: torch.Tensor,
         wanted: dict[fx.Node, str],
         runs: Sequence[Callable[..., Any]],
-        kept: dict[fx.Node, rules.Kept] | None,
+        kept: dict[fx.Node, rules.Kept] | None = None,
+        first: int = 0,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the embedding and the wanted outputs; fill `kept` where it is given."""
+        """Return the embedding and the wanted outputs; fill `kept` from the step `first` on, where it is given."""
         values: dict[fx.Node, Any] = {self.image: images}
         waiting = {node: len(node.users) for node in (self.image, *(step.node for step in self.steps))}
         outputs: dict[str, torch.Tensor] = {}
         with torch.no_grad():
-            for step, run in zip(self.steps, runs):
+            for index, (step, run) in enumerate(zip(self.steps, runs)):
                 args = fx.node.map_arg(step.node.args, values.__getitem__)
                 result = values[step.node] = run(*args, **fx.node.map_arg(step.node.kwargs, values.__getitem__))
-                if step.rule is not None and kept is not None:
-                    inputs = tuple(values[source] for source in step.sources) if step.rule.keeps_inputs else ()
-                    kept[step.node] = rules.Kept(inputs, result if step.rule.keeps_output else None)
+                if step.rule is not None and kept is not None and index >= first:
+                    kept[step.node] = step.rule.keep(tuple(values[source] for source in step.sources), result)
                 if step.node in wanted:
                     outputs[wanted[step.node]] = _feature_map(wanted[step.node], result)
                 for source in step.node.all_input_nodes:
@@ -211,7 +238,7 @@ class _Builder:
         merge = self.canonization.merged.get(key)
         weight, bias = _parameters(module, merge)
         rule = rule_of_hook(self.hooks[key], key, module, weight, bias)
-        if isinstance(rule, (rules.ZPlus, rules.Epsilon)):
+        if isinstance(rule, LinearRule):
             return _linear_run(rule), rule
         return module.forward, rule or _gradient_of(module)
 
@@ -222,11 +249,14 @@ class _Builder:
 
 
 def _gradient_of(module: nn.Module) -> rules.Rule:
-    passes = isinstance(module, (nn.Identity, nn.Dropout, nn.Dropout2d))  # in evaluation mode
-    return rules.Pass() if passes else rules.Gradient(module.forward)
+    if isinstance(module, (nn.Identity, nn.Dropout, nn.Dropout2d)):  # in evaluation mode
+        return rules.Pass()
+    if isinstance(module, nn.MaxPool2d) and rules.MaxPool.fits(module):
+        return rules.MaxPool(module)
+    return rules.Gradient(module.forward)
 
 
-def _linear_run(rule: rules.ZPlus | rules.Epsilon) -> Callable[[torch.Tensor], torch.Tensor]:
+def _linear_run(rule: LinearRule) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: rule.forward(x, rule.weight, rule.bias)
 
 

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from ..errors import ModelError, PropagationError
 from .canonization import canonize, find_backbone
 from .composites import default_composite
+from .patches import Images, Patch
 from .program import Program, Tape, build_program
-from .rules import Seeds
 from .shadow import make_twin, weights_signature
+from .walk import Ledger, carry
 
 __all__ = ["RelevanceModel", "cosine_seeds"]
 
@@ -63,15 +64,20 @@ class RelevanceModel:
             self._prepared = signature, {**kept, program.shape: program}  # at once: other threads see both or neither
         return program
 
-    def forward(self, images: torch.Tensor, layer_keys: Sequence[str]) -> Encoded:
+    def forward(self, images: torch.Tensor, layer_keys: Sequence[str], *, pixels: bool = True) -> Encoded:
         """Run the network once on (B, 3, H, W) images and keep what relevance will need.
+
+        Args:
+            images: preprocessed, on the network's device.
+            layer_keys: layers that will be asked about.
+            pixels: whether :meth:`Encoded.at_pixels` will be asked; if not, memory is saved.
 
         Raises:
             LayerNotFound: no such layer takes part in the forward pass.
             ModelError, UnsupportedArchitecture: see :meth:`program`.
         """
         program = self.program(images.shape)
-        return Encoded(program, program.forward(images, layer_keys))
+        return Encoded(program, program.forward(images, layer_keys, pixels=pixels), images.shape)
 
 
 class Encoded:
@@ -82,8 +88,9 @@ class Encoded:
         feature_maps: by layer key, (B, C, h, w).
     """
 
-    def __init__(self, program: Program, tape: Tape) -> None:
+    def __init__(self, program: Program, tape: Tape, shape: torch.Size) -> None:
         self._program, self._tape = program, tape
+        self._size = int(shape[2]), int(shape[3])
         self.embedding = tape.embedding
         self.feature_maps = tape.feature_maps
 
@@ -101,57 +108,40 @@ class Encoded:
             By layer key, (K, C, h, w) relevance of the layer's output, signs kept.
         """
         targets = {self._program.layer_node(key): key for key in layer_keys}
-        found = self._carry(self._program.output, seeds, images, tuple(targets))
-        return {targets[node]: relevance for node, relevance in found.items()}
+        start = Patch(seeds, Images(tuple(images), self._tape.n_images))
+        found = carry(self._program, self._tape, self._program.output, start, tuple(targets))
+        return {targets[node]: _checked(patch.values) for node, patch in found.items()}
 
     def at_pixels(
-        self, layer_key: str, cells: Sequence[tuple[int, int]], images: Sequence[int]
-    ) -> torch.Tensor:
+        self, layer_key: str, cells: Sequence[tuple[int, int]], images: Sequence[int], *, tolerance: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Carry the activation of single cells down to the pixels.
 
         Args:
             layer_key: a layer of :attr:`feature_maps`.
             cells: (row, col) for each seed; the seed is the feature map at that cell and zero elsewhere.
             images: for each seed, the row of its image.
+            tolerance: share of a seed's relevance that may be cut off at the rim of what it reaches, to save time.
 
         Returns:
-            (K, 3, H, W) relevance of the network's input, signs kept.
+            (K, 3, H, W) relevance of the network's input, signs kept; and (K,) a bound on the share that was cut off.
         """
-        feature_map = self._tape.outputs[layer_key]
-        seeds = feature_map.new_zeros((len(cells), *feature_map.shape[1:]))
-        for seed, (row, col), image in zip(seeds, cells, images):
-            seed[:, row, col] = feature_map[image, :, row, col]
-        start = self._program.layer_node(layer_key)
-        return self._carry(start, seeds, images, (self._program.image,))[self._program.image]
+        outputs = self._tape.outputs[layer_key]
+        node = self._program.layer_node(layer_key)
+        ledger = Ledger(tolerance, len(cells))
+        values = torch.stack([outputs[image, :, row, col] for (row, col), image in zip(cells, images)])
+        patch = Patch(values[:, :, None, None], Images(tuple(images), self._tape.n_images), tuple(cells))
+        if not self._program.is_local(node):
+            patch = Patch(patch.whole(outputs.shape[2:]), patch.images)
+        image = self._program.image
+        found = carry(self._program, self._tape, node, patch, (image,), ledger)[image]
+        return _checked(found.whole(self._size)), ledger.cut_off
 
-    def _carry(
-        self, start: fx.Node, seed: torch.Tensor, images: Sequence[int], targets: tuple[fx.Node, ...]
-    ) -> dict[fx.Node, torch.Tensor]:
-        """Walk the steps from `start` down until every target has received all of its relevance."""
-        seeds = Seeds(torch.as_tensor(list(images), device=seed.device), self._tape.n_images)
-        arrived: dict[fx.Node, torch.Tensor] = {start: seed}
-        missing, found = set(targets), {}
-        with torch.no_grad():
-            for step in reversed(self._program.steps):
-                if step.node in missing and step.node in arrived:
-                    found[step.node] = arrived[step.node]
-                    missing.discard(step.node)
-                    if not missing:
-                        return found
-                relevance = arrived.pop(step.node, None)
-                if relevance is None or step.rule is None:
-                    continue
-                lower = step.rule.propagate(relevance, self._tape.kept[step.node], seeds)
-                for source, part in zip(step.sources, lower):
-                    if part is not None:
-                        arrived[source] = arrived[source] + part if source in arrived else part
-        found.update({node: arrived[node] for node in missing if node in arrived})
-        if len(found) < len(targets):
-            raise ModelError("no relevance can reach a layer that does not lie between the image and the embedding")
-        for relevance in found.values():
-            if not torch.isfinite(relevance).all():
-                raise PropagationError("relevance became infinite on its way; the network's activations are not finite")
-        return found
+
+def _checked(relevance: torch.Tensor) -> torch.Tensor:
+    if not torch.isfinite(relevance).all():
+        raise PropagationError("relevance became infinite on its way; the network's activations are not finite")
+    return relevance
 
 
 def cosine_seeds(embeddings_0: torch.Tensor, embeddings_1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -114,7 +114,7 @@ def test_relevance_equals_zennit_s(network_and_layer, make_tensor, make_texture)
     seed = torch.randn(encoded.embedding.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ours = encoded.at_layers(seed, [0], [layer])[layer]
     cell = (encoded.feature_maps[layer].shape[2] // 2, 1)
-    our_pixels = encoded.at_pixels(layer, [cell], [0])
+    our_pixels, _ = encoded.at_pixels(layer, [cell], [0])
     theirs, their_pixels = zennit_relevance(network, images, layer, seed, cell)
     assert theirs.abs().max() > 0 and their_pixels.abs().max() > 0
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-9 * theirs.abs().max().item())

@@ -282,15 +282,16 @@ def test_batch_of_images_gets_what_each_image_gets_alone(miewid_network, images)
     model = RelevanceModel(miewid_network)
     both = model.forward(images, [LAYER])
     cells = [(2, 3), (5, 5), (2, 3)]
-    pixels = both.at_pixels(LAYER, cells, [1, 0, 0])
+    pixels, cut_off = both.at_pixels(LAYER, cells, [1, 0, 0])
+    assert cut_off.tolist() == [0.0] * 3
     for row, image in enumerate([1, 0, 0]):
-        alone = model.forward(images[image : image + 1], [LAYER]).at_pixels(LAYER, [cells[row]], [0])
+        alone = model.forward(images[image : image + 1], [LAYER]).at_pixels(LAYER, [cells[row]], [0])[0]
         torch.testing.assert_close(pixels[row], alone[0], rtol=1e-3, atol=1e-5 * alone.abs().max().item())
 
 
 def test_pixel_relevance_lies_around_its_cell(miewid_network, images):
     encoded = RelevanceModel(miewid_network).forward(images, ["backbone.blocks.0"])
-    pixels = encoded.at_pixels("backbone.blocks.0", [(4, 20)], [0]).sum(1).abs()[0]
+    pixels = encoded.at_pixels("backbone.blocks.0", [(4, 20)], [0])[0].sum(1).abs()[0]
     rows, cols = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     centre = (pixels * rows).sum() / pixels.sum(), (pixels * cols).sum() / pixels.sum()
     assert abs(centre[0] - 9) < 3 and abs(centre[1] - 41) < 3

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from pairx_plugin.errors import UnsupportedArchitecture
-from pairx_plugin.relevance import rules
-from pairx_plugin.relevance.rules import Kept, Seeds
+from pairx_plugin.relevance import linear_rules, rules
+from pairx_plugin.relevance.patches import Images, Patch
 
 EPSILON = 1e-6
 
@@ -24,8 +24,13 @@ def draw(generator, *shape):
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-def one_image(n_seeds=1):
-    return Seeds(torch.zeros(n_seeds, dtype=torch.int64), 1)
+def carried(rule, relevance, *inputs, output=None, images=(0,), n_images=1):
+    """Run a step forward and pull relevance back through it; return what each input receives."""
+    if output is None:
+        output = rule.forward(*inputs, rule.weight, rule.bias) if hasattr(rule, "weight") else rule.step(*inputs)
+    with torch.no_grad():
+        patches = rule.propagate(Patch(relevance, Images(tuple(images), n_images)), rule.keep(inputs, output))
+    return [patch.values for patch in patches]
 
 
 @torch.no_grad()
@@ -66,7 +71,7 @@ CONVOLUTIONS = {
     "same": dict(kernel_size=4, padding="same"),
     "oblong": dict(kernel_size=(3, 1), padding=(1, 0), stride=(2, 1)),
 }
-RULES = {"z-plus": (rules.ZPlus, oracle_z_plus), "epsilon": (rules.Epsilon, oracle_epsilon)}
+RULES = {"z-plus": (linear_rules.ZPlus, oracle_z_plus), "epsilon": (linear_rules.Epsilon, oracle_epsilon)}
 
 
 @pytest.mark.parametrize("nonnegative", [True, False], ids=["inputs >= 0", "inputs of both signs"])
@@ -79,7 +84,7 @@ def test_rule_on_a_convolution_is_its_equation(geometry, name, nonnegative, gene
     x = draw(generator, 1, 4, 7, 6)
     x = x.abs() if nonnegative else x
     relevance = draw(generator, *module(x).shape)
-    (ours,) = rule_class(module, module.weight, module.bias).propagate(relevance, Kept((x,)), one_image())
+    (ours,) = carried(rule_class(module, module.weight, module.bias), relevance, x)
     matrix, bias = dense_matrix(module, x.shape[1:])
     expected = oracle(matrix, bias, x.flatten(), relevance.flatten()).reshape(x.shape)
     torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
@@ -90,10 +95,10 @@ def test_timm_s_padding_depends_on_the_input_s_size(generator):
     module = layers.Conv2dSame(4, 4, 3, stride=2).double()
     for height, width in itertools.product((6, 7), (6, 7)):
         x = draw(generator, 1, 4, height, width)
-        rule = rules.ZPlus(module, module.weight, module.bias)
+        rule = linear_rules.ZPlus(module, module.weight, module.bias)
         torch.testing.assert_close(rule.forward(x, module.weight, module.bias), module(x))
         relevance = draw(generator, *module(x).shape)
-        (ours,) = rule.propagate(relevance, Kept((x,)), one_image())
+        (ours,) = carried(rule, relevance, x)
         matrix, bias = dense_matrix(module, x.shape[1:])
         expected = oracle_z_plus(matrix, bias, x.flatten(), relevance.flatten()).reshape(x.shape)
         torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
@@ -102,26 +107,25 @@ def test_timm_s_padding_depends_on_the_input_s_size(generator):
 def test_epsilon_on_a_dense_layer_is_its_equation(generator):
     module = nn.Linear(5, 3).double()
     x, relevance = draw(generator, 1, 5), draw(generator, 1, 3)
-    (ours,) = rules.Epsilon(module, module.weight, module.bias).propagate(relevance, Kept((x,)), one_image())
+    (ours,) = carried(linear_rules.Epsilon(module, module.weight, module.bias), relevance, x)
     torch.testing.assert_close(ours[0], oracle_epsilon(module.weight, module.bias, x[0], relevance[0]))
 
 
 def test_sum_by_norm_shares_relevance_by_value():
     branch, shortcut = torch.tensor([[3.0]]), torch.tensor([[1.0]])
-    kept = Kept((branch, shortcut), branch + shortcut)
-    parts = rules.NormSum().propagate(torch.tensor([[8.0]]), kept, one_image())
+    parts = carried(rules.NormSum(), torch.tensor([[8.0]]), branch, shortcut, output=branch + shortcut)
     assert [part.item() for part in parts] == pytest.approx([6.0, 2.0], rel=1e-5)
 
 
 def test_plain_sum_copies_relevance_to_every_summand():
-    parts = rules.Copy().propagate(torch.tensor([[8.0]]), Kept((torch.ones(1, 1), torch.ones(1, 1))), one_image())
+    ones = torch.ones(1, 1)
+    parts = carried(rules.Copy(), torch.tensor([[8.0]]), ones, ones, output=ones + ones)
     assert [part.item() for part in parts] == [8.0, 8.0]
 
 
 def test_plain_sum_of_other_shapes_is_refused():
-    kept = Kept((torch.ones(1, 4), torch.ones(1, 1)))
     with pytest.raises(UnsupportedArchitecture, match="different shapes"):
-        rules.Copy().propagate(torch.ones(1, 4), kept, one_image())
+        rules.Copy().keep((torch.ones(1, 4), torch.ones(1, 1)), torch.ones(1, 4))
 
 
 def test_gradient_is_the_transposed_jacobian(generator):
@@ -130,7 +134,7 @@ def test_gradient_is_the_transposed_jacobian(generator):
     def pooled(values):
         return values.pow(3).mean((2, 3), keepdim=True).pow(1 / 3)
 
-    (ours,) = rules.Gradient(pooled).propagate(relevance, Kept((x,)), one_image())
+    (ours,) = carried(rules.Gradient(pooled), relevance, x)
     jacobian = torch.autograd.functional.jacobian(pooled, x).reshape(2, -1)
     torch.testing.assert_close(ours.flatten(), relevance.flatten() @ jacobian)
 
@@ -138,7 +142,7 @@ def test_gradient_is_the_transposed_jacobian(generator):
 def test_norm_shares_by_input_of_an_average():
     x = torch.tensor([[[[1.0, 3.0]]]])
     rule, relevance = rules.Norm(nn.AdaptiveAvgPool2d(1).forward), torch.full((1, 1, 1, 1), 4.0)
-    (ours,) = rule.propagate(relevance, Kept((x,)), one_image())
+    (ours,) = carried(rule, relevance, x)
     assert ours.flatten().tolist() == pytest.approx([1.0, 3.0], rel=1e-5)
 
 
@@ -151,17 +155,17 @@ def test_denominators_move_away_from_zero(zero):
 def test_seeds_of_several_images_find_their_own_activations(generator):
     module = nn.Conv2d(3, 3, 3, padding=1).double()
     x = draw(generator, 3, 3, 5, 5)
-    images = torch.tensor([2, 0, 2, 2])
+    images = (2, 0, 2, 2)
     relevance = draw(generator, 4, 3, 5, 5)
     for rule in (
-        rules.ZPlus(module, module.weight, module.bias),
-        rules.Epsilon(module, module.weight, module.bias),
+        linear_rules.ZPlus(module, module.weight, module.bias),
+        linear_rules.Epsilon(module, module.weight, module.bias),
         rules.Gradient(lambda values: values.pow(2)),
         rules.Norm(lambda values: values.cumsum(3)),
     ):
-        (together,) = rule.propagate(relevance, Kept((x,)), Seeds(images, 3))
-        for row, image in enumerate(images.tolist()):
-            (alone,) = rule.propagate(relevance[row : row + 1], Kept((x[image : image + 1],)), one_image())
+        (together,) = carried(rule, relevance, x, images=images, n_images=3)
+        for row, image in enumerate(images):
+            (alone,) = carried(rule, relevance[row : row + 1], x[image : image + 1])
             torch.testing.assert_close(together[row], alone[0])
 
 
@@ -169,14 +173,14 @@ def test_rules_are_linear_in_the_seed(generator):
     module = nn.Conv2d(3, 5, 3, padding=1).double()
     x = draw(generator, 1, 3, 6, 6)
     first, second = draw(generator, 1, 5, 6, 6), draw(generator, 1, 5, 6, 6)
-    for rule in (rules.ZPlus(module, module.weight, module.bias), rules.Epsilon(module, module.weight, module.bias)):
-        kept = Kept((x,))
-        (mixed,) = rule.propagate(2.0 * first - 3.0 * second, kept, one_image())
-        (one,), (two,) = rule.propagate(first, kept, one_image()), rule.propagate(second, kept, one_image())
+    for name in ("ZPlus", "Epsilon"):
+        rule = getattr(linear_rules, name)(module, module.weight, module.bias)
+        (mixed,) = carried(rule, 2.0 * first - 3.0 * second, x)
+        (one,), (two,) = carried(rule, first, x), carried(rule, second, x)
         torch.testing.assert_close(mixed, 2.0 * one - 3.0 * two)
 
 
 def test_padding_that_is_not_zero_is_refused():
     module = nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")
     with pytest.raises(UnsupportedArchitecture, match="reflect"):
-        rules.ZPlus(module, module.weight, module.bias)
+        linear_rules.ZPlus(module, module.weight, module.bias)

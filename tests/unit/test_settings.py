@@ -33,6 +33,9 @@ def test_values_are_laid_over_a_base():
         ({"k_colors": True}, "whole number"),
         ({"k_colors": float("nan")}, "whole number"),
         ({"k_colors": float("inf")}, "whole number"),
+        ({"pixel_tolerance": "much"}, "a number"),
+        ({"pixel_tolerance": 0.5}, "0.0 to 0.1"),
+        ({"pixel_tolerance": float("nan")}, "0.0 to 0.1"),
         ({"layers": 3}, "list of names"),
         ({"layers": [""]}, "list of names"),
         ({"explain": "maybe"}, "true or false"),
@@ -51,7 +54,7 @@ def test_bad_values_are_named_with_what_would_do(values, says):
 def test_every_setting_explains_itself():
     for field in dataclasses.fields(Settings):
         assert field.metadata["help"], field.name
-        if field.type == "int":
+        if field.type in ("int", "float"):
             assert field.metadata["least"] < field.metadata["most"], field.name
 
 
