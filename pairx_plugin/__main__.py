@@ -1,0 +1,20 @@
+"""Entry point of the command ``pairx-plugin``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line, or say which extra brings what it needs."""
+    try:
+        from .cli import app
+    except ImportError as error:
+        from .errors import MissingExtra
+
+        sys.exit(str(MissingExtra(error.name or "typer", extra="cli", purpose="the command line", cause=error)))
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""``pairx-plugin explain``: somebody's own photographs, with any network and layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from pairx_hooks import Status
+
+from ..errors import MissingExtra, SettingsError, StoreError
+from ..settings import Settings
+from .display import Steps, output, print_json, steps, table
+from .failures import BAD_INPUT, FAILED, PARTIAL, is_input_code, print_error
+from .options import ModelOptions, parse_box, parse_model_options, parse_pairs, parse_size
+
+if TYPE_CHECKING:
+    from ..report import ReportQuery
+    from .pair_host import Subject
+    from .pair_files import PairFiles
+
+__all__ = ["explain"]
+
+
+def explain(
+    query: Annotated[Path, typer.Argument(help="The query photograph.")],
+    candidates: Annotated[list[Path], typer.Argument(help="Photographs to compare it with, best first.")],
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="Id of a known model, 'timm:NAME', 'torchvision:NAME', or a checkpoint."),
+    ] = "sample",
+    model_option: ModelOptions = None,
+    input_size: Annotated[
+        Optional[str], typer.Option(metavar="HxW", help="Size of the network's input in pixels instead of its own.")
+    ] = None,
+    layer: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Key of a layer, as `pairx-plugin layers MODEL` lists them; may be given again."),
+    ] = None,
+    k_lines: Annotated[Optional[int], typer.Option(help="How many matches are drawn as lines.")] = None,
+    k_colors: Annotated[Optional[int], typer.Option(help="How many matches are carried back to pixels.")] = None,
+    explainer: Annotated[Optional[str], typer.Option(help="Id of a registered explainer.")] = None,
+    view: Annotated[
+        Optional[list[str]],
+        typer.Option(help="A picture to draw: clean, matches, heatmask or both; may be given again."),
+    ] = None,
+    picture_format: Annotated[Optional[str], typer.Option("--format", help="png or webp.")] = None,
+    setting: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, such as palette=reference."),
+    ] = None,
+    bbox_query: Annotated[
+        Optional[str], typer.Option(metavar="X,Y,W,H", help="Box of the animal in the query.")
+    ] = None,
+    theta_query: Annotated[float, typer.Option(help="Turn of that box about its centre, in radians.")] = 0.0,
+    bbox_candidate: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="X,Y,W,H", help="Box in a candidate: once for each, in order; '' for the whole photograph."
+        ),
+    ] = None,
+    theta_candidate: Annotated[
+        Optional[list[float]], typer.Option(help="Turn of a candidate's box: once for each, in order.")
+    ] = None,
+    output_folder: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for pictures, records and report.")
+    ] = Path("pairx-explanations"),
+    with_report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html as well.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to the standard output.")] = False,
+) -> None:
+    """Explain why a network finds a query photograph and other photographs similar.
+
+    A candidate that cannot be read or explained says why and keeps its place; the others are explained all the same,
+    and the exit code is 3. It is 2 or 1 where none could be explained.
+    """
+    settings = _settings(
+        {
+            "layers": layer,
+            "k_lines": k_lines,
+            "k_colors": k_colors,
+            "explainer": explainer,
+            "pictures": view,
+            "picture_format": picture_format,
+            **parse_pairs(setting, "--set"),
+        }
+    )
+    asked, others = _subjects(query, candidates, bbox_query, theta_query, bbox_candidate, theta_candidate)
+    options = parse_model_options(model_option, input_size=parse_size(input_size))
+    with steps() as progress:
+        found, notes = _explained(asked, others, model, options, settings, progress)
+        files = _written(output_folder, found, notes, with_report, progress)
+    if as_json:
+        print_json(files.to_json())
+    else:
+        _print(found, files, notes)
+    _exit(found, files)
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    return Settings.from_mapping({name: value for name, value in given.items() if value is not None})
+
+
+def _subjects(
+    query: Path,
+    candidates: list[Path],
+    bbox_query: str | None,
+    theta_query: float,
+    boxes: list[str] | None,
+    thetas: list[float] | None,
+) -> tuple[Subject, list[Subject]]:
+    from .pair_host import Subject
+
+    for option, values in (("--bbox-candidate", boxes), ("--theta-candidate", thetas)):
+        if values and len(values) != len(candidates):
+            raise SettingsError(
+                f"{option} was given {len(values)} times for {len(candidates)} candidates; give it once for each"
+            )
+    asked = Subject(path=query, bbox=parse_box(bbox_query, "--bbox-query"), theta=theta_query)
+    others = [
+        Subject(path=path, bbox=parse_box(box, "--bbox-candidate"), theta=theta)
+        for path, box, theta in zip(candidates, boxes or [""] * len(candidates), thetas or [0.0] * len(candidates))
+    ]
+    return asked, others
+
+
+def _explained(
+    asked: Subject, others: list[Subject], model: str, options: dict[str, Any], settings: Settings, progress: Steps
+) -> tuple[ReportQuery, tuple[str, ...]]:
+    """Load the network and explain; what would spoil every candidate alike is raised before the work begins."""
+    progress.begin("load")
+    from ..models.catalogue import ModelCatalogue
+    from ..models.layers import get_layer
+    from ..pipeline import find_explainer
+    from .pair_host import PairHost
+
+    loaded = ModelCatalogue().load(model, **options)
+    for key in settings.layers:
+        get_layer(loaded.network, key)
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done = min(done + 1, len(others))
+        progress("explain", done, len(others))
+
+    host = PairHost(loaded, settings, advance)
+    find_explainer(settings.explainer, host.manager.explainers())
+    progress("explain", 0, len(others))
+    return host.explain(asked, others), loaded.notes
+
+
+def _written(
+    folder: Path, found: ReportQuery, notes: tuple[str, ...], with_report: bool, progress: Steps
+) -> PairFiles:
+    from .pair_files import write_pairs, write_pairs_report
+
+    files = write_pairs(folder, found, lambda done, total: progress("pictures", done, total))
+    if not with_report:
+        return files
+    progress.begin("report")
+    try:
+        return write_pairs_report(files, found, notes)
+    except (MissingExtra, StoreError) as error:  # the pictures and records are there already
+        print_error(error.code, str(error))
+        return files
+
+
+def _print(found: ReportQuery, files: PairFiles, notes: tuple[str, ...]) -> None:
+    console = output()
+    rows = table("", "candidate", "cosine", "what came of it", right=("", "cosine"))
+    for candidate, pair in zip(found.ranked_query.candidates, files.pairs):
+        score = "" if candidate.score is None else f"{candidate.score:.3f}"
+        words = pair.words if pair.failure is None else f"{pair.status}: {pair.failure.message}"
+        rows.add_row(str(candidate.rank), Path(candidate.annotation.image).name, score, words)
+    console.print(rows)
+    for note in notes:
+        console.print(f"note: {note}")
+    console.print(f"pictures and records: {files.folder}", soft_wrap=True)
+    if files.report is not None:
+        console.print(f"report:               {files.report}", soft_wrap=True)
+
+
+def _exit(found: ReportQuery, files: PairFiles) -> None:
+    failures = [pair.failure for pair in files.pairs if pair.failure is not None]
+    usable = [explanation for explanation in found.explanations if explanation.status.usable]
+    if usable and (failures or any(item.status is Status.PARTIAL for item in usable)):
+        raise typer.Exit(PARTIAL)
+    if not usable:
+        for failure in failures[:1]:
+            print_error(failure.code, f"nothing was explained: {failure.message}")
+        codes = {failure.code for failure in failures}
+        raise typer.Exit(BAD_INPUT if codes and all(map(is_input_code, codes)) else FAILED)

@@ -1,0 +1,153 @@
+"""Reads a run of the sample host back from its database, as what a report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pairx_hooks import Annotation, Artifact, Candidate, Explanation, Failure, RankedQuery, RecordError, Status
+
+from ..errors import HostError, nearest
+from ..report import Note, ReportQuery, RunFacts
+from .photographs import PhotographShelf
+
+if TYPE_CHECKING:
+    from ..hosts.local.database import ReviewDatabase
+    from ..hosts.local.schema import AnnotationRow, MatchQuery, MatchReview, MatchRun
+
+__all__ = ["choose_run", "facts_of_run", "queries_of_run"]
+
+OnQuery = Callable[[int, int], None]
+
+
+def choose_run(database: ReviewDatabase, run_id: str | None = None) -> MatchRun:
+    """Return a run by its id or the beginning of it; the newest finished one, or else the newest, where none is given.
+
+    Raises:
+        HostError: there is no such run, or several begin so.
+    """
+    runs = database.runs()
+    if not runs:
+        raise HostError(f"the database {database.shown_url} holds no run; make one with `pairx-plugin run CONFIG`")
+    if run_id is None:
+        return next((run for run in runs if run.finished is not None), runs[0])
+    found = [run for run in runs if run.run_id.startswith(run_id)]
+    if len(found) != 1:
+        problem = "no run of the database begins" if not found else f"{len(found)} runs of the database begin"
+        ids = [run.run_id for run in runs]
+        raise HostError(f"{problem} with '{run_id}'{nearest(run_id, ids)}; newest: {', '.join(ids[:5])}")
+    return found[0]
+
+
+def facts_of_run(database: ReviewDatabase, run: MatchRun) -> RunFacts:
+    """Return what the head of a report says of a run."""
+    notes = [Note(code=_text(item, "code"), message=_text(item, "message")) for item in run.problems]
+    if run.explanation_failure:
+        failure = run.explanation_failure
+        notes.insert(0, Note(code=_text(failure, "code"), message=_text(failure, "message")))
+    return RunFacts(
+        model_id=run.model_id,
+        model_fingerprint=run.model_fingerprint,
+        rank_1=run.rank_1,
+        mean_average_precision=run.mean_average_precision,
+        n_judged=sum(match.correct_rank is not None for match in database.matches(run.run_id)),
+        n_annotations=run.n_annotations,
+        notes=[note for note in notes if note.message],
+    )
+
+
+def queries_of_run(
+    database: ReviewDatabase, run: MatchRun, on_query: OnQuery | None = None, *, shelf: PhotographShelf | None = None
+) -> list[ReportQuery]:
+    """Return the queries of a run in order; their pictures stay on the disk, by paths relative to the output folder."""
+    shelf = shelf if shelf is not None else PhotographShelf()
+    matches = list(database.matches(run.run_id))
+    found = []
+    for done, match in enumerate(matches, start=1):
+        found.append(_query(match, run, shelf))
+        if on_query is not None:
+            on_query(done, len(matches))
+    return found
+
+
+def _query(match: MatchQuery, run: MatchRun, shelf: PhotographShelf) -> ReportQuery:
+    asked = _annotation(match.annotation)
+    ranked = RankedQuery(
+        query_id=match.query_id,
+        query=asked,
+        candidates=tuple(
+            Candidate(
+                annotation=_annotation(review.candidate),
+                rank=review.rank,
+                score=review.score,
+                name_score=review.name_score,
+            )
+            for review in match.reviews
+        ),
+        model_id=run.model_id,
+        score_scale=match.score_scale,
+        n_searched=match.n_searched,
+    )
+    explanations = [_explanation(match.query_id, review) for review in match.reviews if review.explanation_status]
+    explained = {item.candidate_id for item in explanations if item.artifacts}
+    rest = [item.annotation for item in ranked.candidates if item.annotation.annotation_id not in explained]
+    chips = {annotation.annotation_id: shelf.chip(annotation) for annotation in rest}
+    notes = {review.candidate_id: _notes(review.warnings) for review in match.reviews}
+    return ReportQuery(
+        ranked_query=ranked,
+        explanations=explanations,
+        photograph=shelf.query(asked),
+        chips={key: chip for key, chip in chips.items() if chip is not None},
+        notes={**notes, asked.annotation_id: _notes(match.warnings)},
+        failure=_failure(match.failure),
+    )
+
+
+def _explanation(query_id: str, review: MatchReview) -> Explanation:
+    status, failure = Status(review.explanation_status), _failure(review.explanation_failure)
+    if failure is None and (status.failed or status is Status.PARTIAL):
+        failure = Failure(code="UNKNOWN", message="the review record does not say why")
+    pictures = [artifact for artifact in map(_artifact, review.pictures or ()) if artifact is not None]
+    return Explanation(
+        query_id=query_id,
+        candidate_id=review.candidate_id,
+        rank=review.rank,
+        status=status,
+        explainer=review.explainer or "",
+        record=review.explanation or {},
+        artifacts=tuple(pictures),
+        failure=failure,
+    )
+
+
+def _annotation(row: AnnotationRow) -> Annotation:
+    box = (row.x, row.y, row.w, row.h)
+    return Annotation(
+        annotation_id=row.annotation_id,
+        image=row.image,
+        bbox=None if None in box else tuple(map(float, box)),  # type: ignore[arg-type]
+        theta=row.theta,
+        name=row.name,
+        species=row.species,
+        viewpoint=row.viewpoint,
+        extra=row.extra or {},
+    )
+
+
+def _artifact(picture: Mapping[str, Any]) -> Artifact | None:
+    try:
+        return Artifact.from_json(picture)
+    except RecordError:  # written by another version; the other pictures are still good
+        return None
+
+
+def _failure(value: Mapping[str, Any] | None) -> Failure | None:
+    return None if not value else Failure.from_json(value)
+
+
+def _notes(values: Sequence[Any] | None) -> list[Note]:
+    return [Note(code=_text(value, "code"), message=_text(value, "message")) for value in values or ()]
+
+
+def _text(value: Mapping[str, Any], key: str) -> str:
+    return str(value.get(key) or "")

@@ -1,0 +1,89 @@
+"""``pairx-plugin layers``: what an explanation of a network can stand on."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from .display import output, print_json, steps, table
+from .options import ModelOptions, parse_model_options, parse_size
+
+if TYPE_CHECKING:
+    from ..models.layers import LayerInfo
+
+__all__ = ["layers"]
+
+
+def layers(
+    model: Annotated[
+        str, typer.Argument(help="Id of a known model, 'timm:NAME', 'torchvision:NAME', or a checkpoint.")
+    ],
+    input_size: Annotated[
+        Optional[str], typer.Option(metavar="HxW", help="Size of the network's input in pixels instead of its own.")
+    ] = None,
+    model_option: ModelOptions = None,
+    everything: Annotated[bool, typer.Option("--all", help="List the layers inside of stages as well.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to the standard output.")] = False,
+) -> None:
+    """List the layers of a network whose cells can be matched, and say which one to begin with and why."""
+    size = parse_size(input_size)
+    chosen = parse_model_options(model_option, input_size=size)
+    with steps() as progress:
+        progress.begin("load")
+        from ..models.catalogue import ModelCatalogue
+        from ..models.layers import list_layers
+
+        loaded = ModelCatalogue().load(model, **chosen)
+        found = list_layers(loaded.network, loaded.input_size)
+    default = loaded.default_layer
+    shown = [layer for layer in found if everything or layer.suggested or _is_stage(layer) or layer.key == default]
+    if as_json:
+        print_json(
+            {
+                "model_id": loaded.model_id,
+                "input_size": list(loaded.input_size),
+                "default_layer": default,
+                "layers": [dataclasses.asdict(layer) for layer in shown],
+                "n_layers": len(found),
+                "notes": list(loaded.notes),
+            }
+        )
+        return
+    _print(shown, len(found), default, loaded.input_size, loaded.notes)
+
+
+def _is_stage(layer: LayerInfo) -> bool:
+    return layer.reason not in ("", "inside a stage", "not a stage")
+
+
+def _print(
+    shown: list[LayerInfo], n_all: int, default: str | None, size: tuple[int, int], notes: tuple[str, ...]
+) -> None:
+    console = output()
+    if not shown:
+        console.print("No layer of this network returns a feature map, so there is nothing to match.")
+        return
+    right = ("grid", "channels", "stride", "receptive field")
+    rows = table("layer", *right, "", right=right)
+    for layer in shown:
+        note = f"suggested: {layer.reason}" if layer.suggested else layer.reason
+        if layer.key == default and not layer.suggested:
+            note = f"the model's own choice; {note}"
+        field = layer.receptive_field
+        rows.add_row(
+            layer.key,
+            f"{layer.grid[0]} x {layer.grid[1]}",
+            str(layer.channels),
+            f"{layer.stride[0]:g} x {layer.stride[1]:g}",
+            "unknown" if field is None else f"{field[0]} x {field[1]}",
+            note,
+            style="bold" if layer.suggested else None,
+        )
+    console.print(rows)
+    console.print(f"Input {size[0]} x {size[1]} pixels. Grid and stride in cells and pixels, height x width.")
+    if len(shown) < n_all:
+        console.print(f"{len(shown)} of {n_all} layers; --all shows the rest.")
+    for note in notes:
+        console.print(note)

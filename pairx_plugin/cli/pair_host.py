@@ -1,0 +1,184 @@
+"""The smallest host: one query and a few candidates that somebody named, explained through the hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pairx_hooks import (
+    Annotation,
+    Artifact,
+    Candidate,
+    Explanation,
+    ExplanationRequest,
+    Failure,
+    RankedQuery,
+    ReviewManager,
+    Status,
+    build_manager,
+    hookimpl,
+)
+
+from ..errors import PairXError
+from ..photographs import read_photograph
+from ..report import Note, QueryPhotograph, ReportQuery, encoded_picture
+from ..settings import Settings
+from .photographs import outline_of
+
+if TYPE_CHECKING:
+    from ..chips import Chip
+    from ..models.embedding import EmbeddingModel
+
+__all__ = ["PairHost", "Subject"]
+
+_CHIP_SIDE, _PHOTOGRAPH_SIDE = 220, 960
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A photograph that was named: where it is, and the animal in it."""
+
+    path: Path
+    bbox: tuple[float, float, float, float] | None = None
+    theta: float = 0.0
+
+
+class PairHost:
+    """Holds a loaded network and cut chips, and asks the plugins to explain.
+
+    Args:
+        model: the loaded network.
+        settings: of the explanation.
+        advance: called once for every candidate that is done.
+    """
+
+    def __init__(self, model: EmbeddingModel, settings: Settings, advance: Callable[[], None]) -> None:
+        self._model, self._settings, self._advance = model, settings, advance
+        self._chips: dict[str, Chip] = {}
+        self._photograph: QueryPhotograph | None = None
+        self.manager: ReviewManager = build_manager(self)
+
+    @hookimpl
+    def provide_embedding_model(self, model_id: str) -> Any | None:
+        """Return the loaded network."""
+        return self._model if model_id == self._model.model_id else None
+
+    @hookimpl
+    def load_chip(self, annotation: Annotation) -> Any | None:
+        """Return the chip that was cut before."""
+        return self._chips.get(annotation.annotation_id)
+
+    @hookimpl
+    def explanation_finished(self) -> None:
+        """Count a candidate that is done."""
+        self._advance()
+
+    @hookimpl
+    def explanation_failed(self) -> None:
+        """Count a candidate that failed."""
+        self._advance()
+
+    def explain(self, query: Subject, candidates: Sequence[Subject]) -> ReportQuery:
+        """Explain candidates in the order given; one that cannot be read or explained says why.
+
+        The score of a candidate is the cosine that the explainer found.
+
+        Raises:
+            ChipError: the query cannot be read or cut.
+        """
+        asked = self._annotation("query", query)
+        self._cut(asked, is_query=True)
+        named = [
+            Candidate(annotation=self._annotation(f"candidate-{rank}", subject), rank=rank)
+            for rank, subject in enumerate(candidates, start=1)
+        ]
+        failed: dict[int, Explanation] = {}
+        for candidate in named:
+            try:
+                self._cut(candidate.annotation)
+            except PairXError as error:
+                failed[candidate.rank] = self._failed(candidate, error)
+                self._advance()
+        ranked = RankedQuery(
+            query_id="query",
+            query=asked,
+            candidates=tuple(candidate for candidate in named if candidate.rank not in failed),
+            model_id=self._model.model_id,
+            score_scale="cosine",
+        )
+        explained = {item.rank: item for item in self.manager.explain(ranked, self._request(len(named)))}
+        return self._gathered(ranked, named, {**explained, **failed})
+
+    def _gathered(
+        self, ranked: RankedQuery, named: Sequence[Candidate], found: Mapping[int, Explanation]
+    ) -> ReportQuery:
+        scored = tuple(replace(candidate, score=_similarity(found[candidate.rank])) for candidate in named)
+        small = {key: _small(chip) for key, chip in self._chips.items() if key != ranked.query.annotation_id}
+        chip = self._chips[ranked.query.annotation_id]
+        notes = [Note(code=warning.code, message=warning.message) for warning in chip.warnings]
+        return ReportQuery(
+            ranked_query=replace(ranked, candidates=scored),
+            explanations=[_scored(found[candidate.rank]) for candidate in named],
+            photograph=self._photograph,
+            chips=small,
+            notes={ranked.query.annotation_id: notes},
+        )
+
+    def _annotation(self, annotation_id: str, subject: Subject) -> Annotation:
+        return Annotation(
+            annotation_id=annotation_id,
+            image=str(subject.path),
+            bbox=subject.bbox,
+            theta=subject.theta,
+            extra={"file_name": subject.path.name},
+        )
+
+    def _cut(self, annotation: Annotation, *, is_query: bool = False) -> None:
+        from ..chips import cut_chip
+
+        photograph = read_photograph(annotation.image)
+        chip = cut_chip(photograph, bbox=annotation.bbox, theta=annotation.theta)
+        self._chips[annotation.annotation_id] = chip
+        if is_query:
+            picture = encoded_picture(photograph.pixels, "photograph", max_side=_PHOTOGRAPH_SIDE)
+            self._photograph = QueryPhotograph(picture=picture, outline=outline_of(chip))
+
+    def _request(self, n: int) -> ExplanationRequest:
+        rest = self._settings.to_json()
+        for name in ("explain", "explainer", "layers", "top_k", "pictures", "picture_format"):
+            rest.pop(name)
+        return ExplanationRequest(
+            explainer=self._settings.explainer,
+            top_k=n,
+            layers=self._settings.layers,
+            pictures=self._settings.pictures,
+            picture_format=self._settings.picture_format,
+            settings=rest,
+        )
+
+    def _failed(self, candidate: Candidate, error: PairXError) -> Explanation:
+        return Explanation(
+            query_id="query",
+            candidate_id=candidate.annotation.annotation_id,
+            rank=candidate.rank,
+            status=Status.FAILED,
+            explainer=self._settings.explainer,
+            failure=Failure(code=error.code, message=str(error), retryable=error.retryable),
+        )
+
+
+def _similarity(explanation: Explanation) -> float | None:
+    value = explanation.record.get("similarity")
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _scored(explanation: Explanation) -> Explanation:
+    if not explanation.record:
+        return explanation
+    return replace(explanation, record={**explanation.record, "score": _similarity(explanation)})
+
+
+def _small(chip: Chip) -> Artifact:
+    return encoded_picture(chip.pixels, "chip", max_side=_CHIP_SIDE)

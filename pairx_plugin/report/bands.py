@@ -1,0 +1,57 @@
+"""Plausibility in five words, by a stated rule.
+
+The rule looks at three figures: how many of the tested links fit one pose, how many fit when the same points are paired
+at random, and how many were tested. It was chosen by reason, not fitted to data, so every band is *uncalibrated*: it
+says how far the links agree with each other, never how probable it is that two photographs show one individual.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["CHANCE_AT_LEAST", "SOME_FACTOR", "STRONG_FACTOR", "STRONG_SHARE", "Band", "band_of"]
+
+CHANCE_AT_LEAST = 4  # any four links fit some pose
+SOME_FACTOR = 1.5
+STRONG_FACTOR = 2.0
+STRONG_SHARE = 0.5
+
+
+class Band(str, Enum):
+    """How far the links of a pair tell of one pose."""
+
+    STRONG = "strong"
+    SOME = "some"
+    WEAK = "weak"
+    NONE = "none"
+    NOT_ASSESSED = "not_assessed"
+
+    @property
+    def level(self) -> int | None:
+        """3 for strong to 0 for none; None where it was not assessed."""
+        return {Band.STRONG: 3, Band.SOME: 2, Band.WEAK: 1, Band.NONE: 0}.get(self)
+
+
+def band_of(n_inliers: int | None, n_chance: int | None, n_tested: int | None) -> Band:
+    """Return the band.
+
+    ``not assessed`` without figures; ``none`` where no more links fit than by chance; ``strong`` from twice as many
+    as by chance, if that is at least half of the tested ones; ``some`` from one and a half times; ``weak`` between.
+    Chance counts as four at least.
+
+    Args:
+        n_inliers: links that fit one pose.
+        n_chance: the most that fit it when the same points are paired at random.
+        n_tested: links that were tested.
+
+    >>> band_of(12, 6, 20).value, band_of(9, 6, 20).value, band_of(7, 6, 20).value, band_of(6, 6, 20).value
+    ('strong', 'some', 'weak', 'none')
+    """
+    if n_inliers is None or n_chance is None or not n_tested:
+        return Band.NOT_ASSESSED
+    chance = max(n_chance, CHANCE_AT_LEAST)
+    if n_inliers <= chance:
+        return Band.NONE
+    if n_inliers >= STRONG_FACTOR * chance and n_inliers >= STRONG_SHARE * n_tested:
+        return Band.STRONG
+    return Band.SOME if n_inliers >= SOME_FACTOR * chance else Band.WEAK

@@ -1,0 +1,191 @@
+"""Reads the record of an explanation: JSON data of any plugin in, typed facts out, nothing raised.
+
+A third-party explainer may leave out whatever it does not know, and may be wrong about the rest; what does not fit is
+treated as missing, since a report must show every candidate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Figures", "LayerFacts", "Link", "Reason", "RecordFacts", "read_record"]
+
+Place = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """One match: its places as shares (x, y) of the chips, None where they are not known."""
+
+    rank: int
+    place_0: Place | None
+    place_1: Place | None
+    share: float | None
+    distance: float | None
+    inlier: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """A code with its values, and a sentence where the record brings one."""
+
+    code: str
+    message: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Plausibility figures of one layer, as :class:`pairx_plugin.plausibility.Plausibility` names them."""
+
+    n_inliers: int | None
+    n_chance: int | None
+    n_tested: int | None
+    irm_rob: float | None
+    irm_ref: float | None
+    match_coverage: float | None
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerFacts:
+    """One layer's links and figures."""
+
+    layer_key: str
+    n_matches: int | None
+    links: tuple[Link, ...]
+    figures: Figures | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordFacts:
+    """What a report shows of a record.
+
+    Attributes:
+        doubts: of the pair.
+        chip_doubts: of the query's chip and of the candidate's.
+        params: the settings by name.
+        versions: of explainer and packages, by name.
+        seconds: all stages together.
+    """
+
+    record_id: str
+    created: str
+    algorithm: str
+    model_id: str
+    model_fingerprint: str
+    similarity: float | None
+    layers: tuple[LayerFacts, ...]
+    doubts: tuple[Reason, ...]
+    chip_doubts: tuple[tuple[Reason, ...], tuple[Reason, ...]]
+    params: Mapping[str, Any]
+    versions: Mapping[str, str]
+    device: str
+    seconds: float | None
+
+
+_PACKAGES = ("torch", "zennit", "numpy", "python")
+
+
+def read_record(record: Mapping[str, Any]) -> RecordFacts:
+    """Return what can be read of a record of schema ``pairx.explanation/1``."""
+    provenance = _mapping(record.get("provenance"))
+    further = [_layer(_mapping(layer)) for layer in _items(record.get("other_layers"))]
+    versions = {_text(provenance.get("service")): _text(provenance.get("version"))}
+    versions |= {name: _text(provenance.get(name)) for name in _PACKAGES}
+    times = [_number(value) for value in _mapping(provenance.get("seconds")).values()]
+    return RecordFacts(
+        record_id=_text(record.get("id")),
+        created=_text(record.get("created")),
+        algorithm=_text(record.get("algorithm")),
+        model_id=_text(record.get("model_id")),
+        model_fingerprint=_text(record.get("model_sha256")),
+        similarity=_number(record.get("similarity")),
+        layers=(_layer(record), *further) if "layer_key" in record or "matches" in record else tuple(further),
+        doubts=_reasons(record.get("warnings")),
+        chip_doubts=(_chip_doubts(record, "query"), _chip_doubts(record, "candidate")),
+        params=_mapping(record.get("params")),
+        versions={name: version for name, version in versions.items() if name and version},
+        device=_text(provenance.get("device")),
+        seconds=sum(time for time in times if time is not None) if times else None,
+    )
+
+
+def _layer(layer: Mapping[str, Any]) -> LayerFacts:
+    figures = layer.get("plausibility")
+    return LayerFacts(
+        layer_key=_text(layer.get("layer_key")),
+        n_matches=_whole(layer.get("num_matches")),
+        links=tuple(_link(index, _mapping(link)) for index, link in enumerate(_items(layer.get("matches")), start=1)),
+        figures=_figures(figures) if isinstance(figures, Mapping) else None,
+    )
+
+
+def _link(index: int, link: Mapping[str, Any]) -> Link:
+    inlier = link.get("inlier")
+    return Link(
+        rank=_whole(link.get("rank")) or index,
+        place_0=_place(link.get("kpts0")),
+        place_1=_place(link.get("kpts1")),
+        share=_number(link.get("relevance_share")),
+        distance=_number(link.get("distance")),
+        inlier=inlier if isinstance(inlier, bool) else None,
+    )
+
+
+def _figures(figures: Mapping[str, Any]) -> Figures:
+    return Figures(
+        n_inliers=_whole(figures.get("n_inliers")),
+        n_chance=_whole(figures.get("n_chance")),
+        n_tested=_whole(figures.get("n_tested")),
+        irm_rob=_number(figures.get("irm_rob")),
+        irm_ref=_number(figures.get("irm_ref")),
+        match_coverage=_number(figures.get("match_coverage")),
+        reasons=_reasons(figures.get("reasons")),
+    )
+
+
+def _reasons(value: Any) -> tuple[Reason, ...]:
+    found = (_mapping(item) for item in _items(value))
+    return tuple(
+        Reason(code=_text(item["code"]), message=_text(item.get("message")), values=_mapping(item.get("values")))
+        for item in found
+        if _text(item.get("code"))
+    )
+
+
+def _chip_doubts(record: Mapping[str, Any], role: str) -> tuple[Reason, ...]:
+    images = (_mapping(image) for image in _items(record.get("images")))
+    return next((_reasons(image.get("warnings")) for image in images if image.get("role") == role), ())
+
+
+def _place(value: Any) -> Place | None:
+    numbers = [_number(part) for part in _items(value)]
+    if len(numbers) != 2 or numbers[0] is None or numbers[1] is None:
+        return None
+    return numbers[0], numbers[1]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float | None:
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and number == int(number) else None

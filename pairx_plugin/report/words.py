@@ -1,0 +1,163 @@
+"""Codes and values become sentences: places, scores, doubts, failures, plausibility."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pairx_hooks import Candidate, Failure, RankedQuery
+
+from .bands import CHANCE_AT_LEAST, SOME_FACTOR, STRONG_FACTOR, Band, band_of
+from .messages import Messages
+from .queries import Note
+from .reading import Figures, LayerFacts, Place, Reason, RecordFacts
+
+__all__ = ["Words", "short"]
+
+_SETTINGS = ("k_lines", "k_colors", "mode", "channel_reduction", "similarity_seed", "seed")
+_EDGE_WIDTH = 0.06  # of a chip's side: the outermost cells of a 16 x 16 grid and no others
+_EDGE_SHARE, _EDGE_LEAST = 1 / 3, 3  # from so many links on, a reader is told
+
+
+class Words:
+    """Puts facts into one language's words.
+
+    Args:
+        say: the language's messages.
+    """
+
+    def __init__(self, say: Messages) -> None:
+        self.say = say
+
+    def place(self, place: Place | None) -> str:
+        """Return "upper left" and its like: the chip is divided into three by three parts."""
+        if place is None:
+            return self.say("PLACE_UNKNOWN")
+        column, row = (min(2, max(0, int(value * 3))) for value in place)
+        return self.say(f"PLACE_{row}_{column}")
+
+    def exact_place(self, place: Place | None) -> str:
+        """Return a place in words and as shares of the chip."""
+        if place is None:
+            return self.say("PLACE_UNKNOWN")
+        return self.say("PLACE", words=self.place(place), x=place[0], y=place[1])
+
+    def number(self, message_id: str, value: float | None) -> str:
+        """Return a number as `message_id` writes it."""
+        return self.say("UNKNOWN_VALUE") if value is None else self.say(message_id, value=value)
+
+    def score(self, candidate: Candidate) -> str:
+        """Return the host's score."""
+        return self.say("NO_SCORE") if candidate.score is None else self.say("NUMBER", value=candidate.score)
+
+    def scale(self, score_scale: str) -> str:
+        """Return what a score scale means; a scale without a message is the host's own."""
+        return self.say.known(f"SCALE_{score_scale.upper()}", {}, self.say("SCALE_RAW"))
+
+    def names(self, query: RankedQuery, candidate: Candidate) -> str:
+        """Return whether the host knows both as one individual; empty where it does not know."""
+        names = query.query.name, candidate.annotation.name
+        if None in names:
+            return ""
+        return self.say("NAMES_SAME" if names[0] == names[1] else "NAMES_OTHER")
+
+    def band(self, figures: Figures | None) -> Band:
+        """Return the band of a layer's figures."""
+        if figures is None:
+            return Band.NOT_ASSESSED
+        return band_of(figures.n_inliers, figures.n_chance, figures.n_tested)
+
+    def plausibility(self, layer: LayerFacts) -> list[str]:
+        """Return what the figures of a layer say, sentence by sentence."""
+        figures = layer.figures
+        if figures is None:
+            return [self.say("NO_FIGURES")]
+        sentences = [self._reason(reason) for reason in figures.reasons]
+        shares = [link.share for link in layer.links if link.share is not None]
+        if shares and layer.n_matches and layer.n_matches > len(shares):
+            sentences.append(self.say("LEADING", n=len(shares), share=sum(shares), of=layer.n_matches))
+        return sentences
+
+    def figures(self, facts: RecordFacts, layer: LayerFacts) -> list[tuple[str, str]]:
+        """Return the figures behind the words, each with its scale."""
+        rows = [("FIGURE_SIMILARITY", facts.similarity)] if facts.similarity is not None else []
+        named = [(self.say(key), self.number("NUMBER", value)) for key, value in rows]
+        figures = layer.figures
+        if figures is None:
+            return named
+        if figures.n_inliers is not None:
+            tested = self.say("FIGURE_INLIERS_VALUE", n=figures.n_inliers, of=figures.n_tested)
+            named.append((self.say("FIGURE_INLIERS"), tested))
+        if figures.n_chance is not None:
+            named.append((self.say("FIGURE_CHANCE"), str(figures.n_chance)))
+        for key, value in (
+            ("FIGURE_IRM", figures.irm_rob),
+            ("FIGURE_IRM_REFERENCE", figures.irm_ref),
+            ("FIGURE_COVERAGE", figures.match_coverage),
+        ):
+            if value is not None:
+                named.append((self.say(key), self.number("NUMBER", value)))
+        return named
+
+    def doubts(self, facts: RecordFacts, of_query: Sequence[Note], of_candidate: Sequence[Note]) -> list[str]:
+        """Return every doubt about a pair once: the pair's own, then the chips', then the host's."""
+        own = [
+            self.say.known(f"DOUBT_{doubt.code}", doubt.values, doubt.message or doubt.code) for doubt in facts.doubts
+        ]
+        own += [self._at_edge(layer) for layer in facts.layers]
+        sides = (("DOUBT_OF_QUERY", of_query), ("DOUBT_OF_CANDIDATE", of_candidate))
+        for (key, notes), chip_doubts in zip(sides, facts.chip_doubts):
+            told = {doubt.code for doubt in chip_doubts}
+            own += [self.say(key, text=doubt.message or doubt.code) for doubt in chip_doubts]
+            own += [self.say(key, text=note.message) for note in notes if note.code not in told]
+        return [doubt for doubt in dict.fromkeys(own) if doubt]
+
+    def failure(self, failure: Failure) -> str:
+        """Return why something is missing, in plain words; empty for a code without a message."""
+        return self.say.known(f"FAILURE_{failure.code}", {}, "")
+
+    def provenance(self, facts: RecordFacts) -> list[tuple[str, str]]:
+        """Return where an explanation comes from, as pairs of term and value."""
+        layers = ", ".join(layer.layer_key for layer in facts.layers if layer.layer_key)
+        model = " ".join(filter(None, (facts.model_id, short(facts.model_fingerprint))))
+        rows = [
+            ("PROVENANCE_EXPLAINER", facts.algorithm),
+            ("PROVENANCE_MODEL", model),
+            ("PROVENANCE_LAYER", layers),
+            ("PROVENANCE_SETTINGS", _settings(facts.params)),
+            ("PROVENANCE_VERSIONS", ", ".join(f"{name} {version}" for name, version in facts.versions.items())),
+            ("PROVENANCE_CREATED", facts.created),
+            ("PROVENANCE_RECORD", short(facts.record_id, 24)),
+        ]
+        if facts.seconds is not None:
+            time = self.say("PROVENANCE_SECONDS_VALUE", value=facts.seconds, device=facts.device or "?")
+            rows.insert(5, ("PROVENANCE_SECONDS", time))
+        return [(self.say(key), value) for key, value in rows if value]
+
+    def bands_rule(self) -> str:
+        """Return the rule by which the band is chosen."""
+        return self.say("HOW_BANDS_RULE", some=SOME_FACTOR, strong=STRONG_FACTOR, chance=CHANCE_AT_LEAST)
+
+    def _at_edge(self, layer: LayerFacts) -> str:
+        """Return a doubt where many links end in the outermost part of a chip, else nothing."""
+        ends = [(link.place_0, link.place_1) for link in layer.links]
+        n = sum(any(place is not None and _is_edge(place) for place in pair) for pair in ends)
+        many = n >= _EDGE_LEAST and n >= _EDGE_SHARE * len(ends)
+        return self.say("DOUBT_AT_EDGE", n=n, of=len(ends)) if many else ""
+
+    def _reason(self, reason: Reason) -> str:
+        side = reason.values.get("side")
+        key = f"REASON_{reason.code}" + (f"_{side}" if side in (0, 1) else "")
+        return self.say.known(key, reason.values, reason.message or self.say("REASON_OTHER", code=reason.code))
+
+
+def short(digest: str, length: int = 19) -> str:
+    """Return a digest's beginning, enough to tell two apart: ``sha256:154ece9c911e``."""
+    return digest if len(digest) <= length else f"{digest[:length]}…"
+
+
+def _is_edge(place: Place) -> bool:
+    return any(value < _EDGE_WIDTH or value > 1.0 - _EDGE_WIDTH for value in place)
+
+
+def _settings(params: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {params[name]}" for name in _SETTINGS if name in params)

@@ -1,0 +1,174 @@
+"""The report's words: bands by their rule, messages by id, pictures small."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pairx_hooks import Artifact
+from pairx_plugin.errors import StoreError
+from pairx_plugin.report.bands import Band, band_of
+from pairx_plugin.report.english import ENGLISH
+from pairx_plugin.report.messages import LANGUAGES, Language, Messages
+from pairx_plugin.report.pictures import PictureEmbedder, encoded_picture
+from pairx_plugin.report.words import Words, short
+
+
+@pytest.mark.parametrize(
+    ("n_inliers", "n_chance", "n_tested", "band"),
+    [
+        (None, None, 5, Band.NOT_ASSESSED),
+        (6, None, 20, Band.NOT_ASSESSED),
+        (0, 0, 0, Band.NOT_ASSESSED),
+        (6, 6, 20, Band.NONE),
+        (5, 6, 20, Band.NONE),
+        (4, 0, 20, Band.NONE),
+        (7, 6, 20, Band.WEAK),
+        (8, 6, 20, Band.WEAK),
+        (9, 6, 20, Band.SOME),
+        (11, 6, 20, Band.SOME),
+        (12, 6, 20, Band.STRONG),
+        (9, 4, 20, Band.SOME),
+        (10, 4, 20, Band.STRONG),
+        (8, 0, 16, Band.STRONG),
+    ],
+)
+def test_band_follows_the_stated_rule(n_inliers: int | None, n_chance: int | None, n_tested: int, band: Band) -> None:
+    assert band_of(n_inliers, n_chance, n_tested) is band
+
+
+def test_bands_have_levels_for_the_meter() -> None:
+    assert [band.level for band in Band] == [3, 2, 1, 0, None]
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ((0.0, 0.0), "upper left"),
+        ((0.34, 0.1), "upper centre"),
+        ((1.0, 1.0), "lower right"),
+        ((0.5, 0.5), "centre"),
+        ((-0.1, 0.5), "middle left"),
+        (None, "unknown"),
+    ],
+)
+def test_places_are_named_by_thirds(place: tuple[float, float] | None, words: str) -> None:
+    assert Words(Messages()).place(place) == words
+
+
+def test_unknown_score_scale_is_the_hosts_own() -> None:
+    words = Words(Messages())
+    assert words.scale("half_cosine") == "(1 + cosine) / 2, 0 to 1"
+    assert words.scale("furlongs") == "the host's own scale"
+
+
+def test_plural_forms_are_chosen_by_number() -> None:
+    say = Messages()
+    assert say("LINKS", n=1) == "Table of the link"
+    assert say("LINKS", n=0) == "Table of 0 links"
+
+
+def test_message_of_a_record_without_its_values_falls_back() -> None:
+    say = Messages()
+    assert say.known("REASON_POSE_CONSISTENT", {"n": 3}, "as it came") == "as it came"
+    assert say.known("REASON_NOBODY_KNOWS", {}, "as it came") == "as it came"
+
+
+def test_language_that_lacks_a_message_says_it_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    german = Language(tag="de", messages={"QUERY": "Anfrage"}, plural=lambda n: "other")
+    monkeypatch.setitem(LANGUAGES, "de", german)
+    say = Messages("de")
+    assert (say("QUERY"), say("LINKS", n=1)) == ("Anfrage", "Table of the link")
+
+
+def test_every_message_is_a_format_string_without_markup() -> None:
+    for key, message in ENGLISH.items():
+        for text in [message] if isinstance(message, str) else message.values():
+            assert text.strip() == text and "<" not in text, key
+            assert all(name is None or name.isidentifier() for _, name, _, _ in string.Formatter().parse(text)), key
+        assert isinstance(message, str) or "other" in message, key
+
+
+def test_every_message_that_the_templates_name_exists() -> None:
+    import re
+
+    folder = Path(__import__("pairx_plugin.report", fromlist=["page"]).__file__ or "").parent
+    sources = [*folder.glob("templates/*"), *folder.glob("*.py")]
+    named = {
+        key for path in sources for key in re.findall(r"\bsay\(\"([A-Z0-9_]+)\"", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 40
+    assert named <= set(ENGLISH)
+
+
+def test_digests_are_shortened_and_short_texts_stay() -> None:
+    assert short("sha256:" + "a" * 64) == "sha256:" + "a" * 12 + "…"
+    assert short("tiny") == "tiny"
+
+
+def _artifact(size: tuple[int, int], image_format: str = "PNG") -> Artifact:
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, image_format)
+    return Artifact(version="matches", media_type="image/png", width=size[0], height=size[1], data=stream.getvalue())
+
+
+def test_wide_picture_is_shrunk_and_kept_in_proportion() -> None:
+    found = PictureEmbedder(max_width=100).embed(_artifact((400, 200)))
+    assert (found.width, found.height) == (100, 50)
+    head, _, data = found.uri.partition(",")
+    assert head == "data:image/webp;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        assert (image.format, image.size) == ("WEBP", (100, 50))
+
+
+def test_picture_that_is_small_already_keeps_its_bytes() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "WEBP", quality=1)
+    artifact = Artifact(version="clean", media_type="text/html", width=8, height=8, data=stream.getvalue())
+    found = PictureEmbedder(quality=90).embed(artifact)
+    assert found.uri == "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+@pytest.mark.parametrize(
+    "artifact",
+    [
+        Artifact(version="v", media_type="image/svg+xml", width=1, height=1, data=b"<svg onload='alert(1)'/>"),
+        Artifact(version="v", media_type="image/webp", width=1, height=1, data=b"RIFF"),
+        Artifact(version="v", media_type="image/webp", width=1, height=1),
+        Artifact(version="v", media_type="image/webp", width=1, height=1, path="no/such.webp"),
+    ],
+    ids=["svg", "cut off", "empty", "no file"],
+)
+def test_unusable_picture_is_a_store_error(artifact: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(StoreError):
+        PictureEmbedder(folder=tmp_path).embed(artifact)
+
+
+def test_picture_comes_from_its_path_below_the_folder(tmp_path: Path) -> None:
+    artifact = _artifact((20, 10))
+    (tmp_path / "a.png").write_bytes(artifact.data)
+    by_path = Artifact(version="matches", media_type="image/png", width=20, height=10, path="a.png")
+    assert PictureEmbedder(folder=tmp_path).embed(by_path) == PictureEmbedder().embed(artifact)
+
+
+def test_encoded_picture_fits_the_side_and_says_its_size() -> None:
+    artifact = encoded_picture(np.zeros((300, 150, 3), np.uint8), "chip", max_side=100)
+    assert (artifact.version, artifact.width, artifact.height) == ("chip", 50, 100)
+
+
+def test_report_room_needs_neither_torch_nor_opencv() -> None:
+    code = "import sys, pairx_plugin.report; print(sorted({'torch', 'cv2', 'jinja2'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=True
+    )
+    assert done.stdout.strip() == "[]"
