@@ -30,6 +30,7 @@ MAX_SIDE = 1024
 MIN_CHIP_SIDE = 32  # a smaller box is enlarged to it
 LARGEST_SIDE = 16384
 _SPARE = 2  # a box is averaged down to so many times the chip, turned, and only then shrunk to it
+_NOTABLE_OVERHANG = 0.005  # a smaller share of filler is no news: boxes of turned animals nearly always have a corner
 _EDGE = 1e-6  # pixels; rounding errors of points on the edge of the photograph
 
 
@@ -227,7 +228,7 @@ def _overhang(
             f"bbox {box} with theta {theta:g} holds nothing of the photograph, {size[0]} x {size[1]} pixels; "
             "give a box that overlaps it, in pixels of the upright photograph"
         )
-    if not filler.any():
+    if filler.mean() < _NOTABLE_OVERHANG:
         return ()
     message = f"{filler.mean():.1%} of the chip lie outside of the photograph and are black."
     return (ChipWarning(code="BBOX_OVERHANGS", message=message, field="bbox"),)

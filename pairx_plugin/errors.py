@@ -1,13 +1,12 @@
 """Every error that pairx_plugin raises on purpose.
 
 Each class also is the builtin that a caller would expect, so that ``except ValueError`` keeps working. A message
-says what is wrong, the value, what would do, and the next step; :func:`nearest` finds the name that was meant.
+says what is wrong, the value, what would do, and the next step; `nearest` finds the name that was meant.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from pairx_hooks.errors import nearest
 
 __all__ = [
     "ChipError",
@@ -155,13 +154,3 @@ class MissingExtra(PairXError, ImportError):
             f"install it with: pip install 'pairx-plugin[{extra}]'"
         )
         self.package, self.extra = package, extra
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``"; nearest: 'x'"`` for the known name closest to `name`, or an empty string.
-
-    >>> nearest("k_line", ["k_lines", "k_colors"])
-    "; nearest: 'k_lines'"
-    """
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; nearest: '{found[0]}'" if found else ""

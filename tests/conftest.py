@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +69,16 @@ def as_tensor(picture: np.ndarray) -> torch.Tensor:
     """Return a picture as a normalised (3, H, W) float32 tensor."""
     mean, spread = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
     return torch.from_numpy(((picture / 255.0 - mean) / spread).transpose(2, 0, 1).astype(np.float32))
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was():
+    """Take back what a command run in this process did to the log; the command line configures it, libraries do not."""
+    logger = logging.getLogger("pairx_plugin")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
 
 
 @pytest.fixture(scope="session")

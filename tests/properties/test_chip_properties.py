@@ -55,7 +55,7 @@ def test_every_overlapping_box_gives_a_consistent_chip(
     np.testing.assert_allclose(chip.image_points(SHARES), expected, atol=1e-9)
     mask = filler_mask(chip)
     assert not chip.pixels[mask].any()
-    assert mask.any() == any(warning.code == "BBOX_OVERHANGS" for warning in chip.warnings)
+    assert (mask.mean() >= 0.005) == any(warning.code == "BBOX_OVERHANGS" for warning in chip.warnings)
 
 
 @few
