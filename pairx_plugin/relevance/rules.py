@@ -136,7 +136,7 @@ class Gradient(Rule):
         if "replay" not in kept.cache:
             with torch.enable_grad():
                 inputs = [
-                    value.detach().requires_grad_() if carries else value
+                    value.detach().requires_grad_() if carries else _usable(value)
                     for value, carries in zip(kept.inputs, self.carries)
                 ]
                 output = self.step(*inputs)
@@ -159,6 +159,11 @@ class Gradient(Rule):
     def _spread(self, patch: Patch, pulled: Sequence[torch.Tensor]) -> list[Patch | None]:
         found = iter(pulled)
         return [patch.put(next(found)) if carries else None for carries in self.carries]
+
+
+def _usable(weight: torch.Tensor) -> torch.Tensor:
+    """Return a weight that gradients may run past; one that was made in inference mode must be copied for that."""
+    return weight.clone() if weight.is_inference() else weight
 
 
 class Norm(Gradient):

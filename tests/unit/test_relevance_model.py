@@ -158,6 +158,21 @@ def test_changed_weights_of_the_host_are_noticed(miewid_shaped, settled, images,
     assert (after - before).abs().max() > 1e-3
 
 
+def test_network_that_was_made_in_inference_mode_is_explained(miewid_shaped, settled, images):
+    backbone = pytest.importorskip("timm").create_model("tf_efficientnetv2_b0", pretrained=False)
+    network = settled(miewid_shaped(backbone, backbone.num_features))
+    expected = RelevanceModel(network).forward(images, [LAYER])
+    with torch.inference_mode():
+        state = {key: value.clone() for key, value in network.state_dict().items()}
+        for name, parameter in list(network.named_parameters()):
+            owner, _, leaf = name.rpartition(".")
+            setattr(network.get_submodule(owner), leaf, nn.Parameter(state[name], requires_grad=False))
+    assert network.pooling.p.is_inference()
+    encoded = RelevanceModel(network).forward(images, [LAYER])
+    found = encoded.at_layers(encoded.embedding, [0, 1], [LAYER])[LAYER]
+    torch.testing.assert_close(found, expected.at_layers(expected.embedding, [0, 1], [LAYER])[LAYER])
+
+
 def test_merged_weights_follow_the_host_s(settled, images):
     network = settled(pytest.importorskip("torchvision").models.resnet18(weights=None))
     model = RelevanceModel(network)
