@@ -67,6 +67,7 @@ def _print(
         return
     right = ("grid", "channels", "stride", "receptive field")
     rows = table("layer", *right, "", right=right)
+    rows.columns[0].no_wrap = True  # keys are there to be copied
     for layer in shown:
         note = f"suggested: {layer.reason}" if layer.suggested else layer.reason
         if layer.key == default and not layer.suggested:

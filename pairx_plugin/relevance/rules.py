@@ -26,7 +26,8 @@ Stabilizer = Callable[[torch.Tensor], torch.Tensor]
 
 def stabilized(denominator: torch.Tensor, epsilon: float = 1e-6) -> torch.Tensor:
     """Return `denominator` moved away from zero by `epsilon`, zero itself upwards."""
-    return denominator + torch.where(denominator < 0, -epsilon, epsilon).to(denominator.dtype)
+    moved = denominator + 0.0  # minus zero becomes zero
+    return torch.copysign(moved.new_tensor(epsilon), moved).add_(moved)
 
 
 @dataclass
