@@ -1,0 +1,97 @@
+"""Sample data of pairx-plugin: photographs of procedural animals, their exact maps, and a trained network.
+
+Importing this package imports the standard library only; the generator, the correspondences and the training
+are its modules and import what they need.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional
+
+__all__ = ["SampleAnnotation", "load_annotations", "load_attributes", "path_of", "root"]
+
+_FILES = {
+    "annotations": "annotations.csv",
+    "attributes": "attributes.csv",
+    "maps": "maps.npz",
+    "photographs": "photographs",
+    "checkpoint": "checkpoint/miewid_sample.safetensors",
+    "config": "checkpoint/config.json",
+    "figures": "checkpoint/figures.json",
+    "training_log": "checkpoint/training_log.csv",
+}
+
+
+@dataclass(frozen=True)
+class SampleAnnotation:
+    """One row of `annotations.csv`.
+
+    Attributes:
+        theta: turn of the box in radians about its centre.
+        viewpoint, name, species: viewpoint word, individual and species.
+        file_name: name of the photograph's file, unique; the key of maps and attributes.
+        file_path: full path of the photograph.
+        x, y, w, h: the box before turning, in pixels.
+    """
+
+    theta: float
+    viewpoint: str
+    name: str
+    file_name: str
+    species: str
+    file_path: Path
+    x: int
+    y: int
+    w: int
+    h: int
+
+
+def root() -> Path:
+    """Folder that holds the sample data."""
+    return Path(__file__).resolve().parent
+
+
+def path_of(what: str, folder: Optional[Path] = None) -> Path:
+    """Path of one of the sample's files.
+
+    Args:
+        what: `annotations`, `attributes`, `maps`, `photographs`, `checkpoint`, `config`, `figures` or
+            `training_log`.
+        folder: another folder with the same layout, as `generate --out` writes; None for the shipped one.
+
+    Raises:
+        KeyError: for any other word.
+    """
+    if what not in _FILES:
+        raise KeyError(f"no sample file called {what!r}; there are {', '.join(_FILES)}")
+    return (root() if folder is None else folder) / _FILES[what]
+
+
+def load_annotations(folder: Optional[Path] = None) -> List[SampleAnnotation]:
+    """Rows of `annotations.csv`, in file order, with full paths."""
+    path = path_of("annotations", folder)
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            SampleAnnotation(
+                theta=float(row["theta"]),
+                viewpoint=row["viewpoint"],
+                name=row["name"],
+                file_name=row["file_name"],
+                species=row["species"],
+                file_path=path.parent / row["file_path"],
+                x=int(row["x"]),
+                y=int(row["y"]),
+                w=int(row["w"]),
+                h=int(row["h"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def load_attributes(folder: Optional[Path] = None) -> Dict[str, Dict[str, str]]:
+    """Rows of `attributes.csv` by file name; README.md lists the columns."""
+    with open(path_of("attributes", folder), newline="", encoding="utf-8") as file:
+        return {row["file_name"]: row for row in csv.DictReader(file)}
