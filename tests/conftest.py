@@ -71,14 +71,16 @@ def as_tensor(picture: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(((picture / 255.0 - mean) / spread).transpose(2, 0, 1).astype(np.float32))
 
 
+_LOGGER = logging.getLogger("pairx_plugin")
+_LOG_AT_FIRST = _LOGGER.handlers[:], _LOGGER.level, _LOGGER.propagate
+
+
 @pytest.fixture(autouse=True)
 def log_as_it_was():
-    """Take back what a command run in this process did to the log; the command line configures it, libraries do not."""
-    logger = logging.getLogger("pairx_plugin")
-    before = logger.handlers[:], logger.level, logger.propagate
+    """Take back what a command did to the log in this process, run by a test or by a fixture of a whole module."""
     yield
-    logger.handlers[:], logger.propagate = before[0], before[2]
-    logger.setLevel(before[1])
+    _LOGGER.handlers[:], _LOGGER.propagate = _LOG_AT_FIRST[0], _LOG_AT_FIRST[2]
+    _LOGGER.setLevel(_LOG_AT_FIRST[1])
 
 
 @pytest.fixture(scope="session")
