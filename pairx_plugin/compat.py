@@ -113,6 +113,8 @@ def pairx(
         side.at_layers((seeds * cosine[:, None]).to(side.embedding.dtype), rows, layer_keys)
         for side, seeds in zip(sides, (seeds_0, seeds_1))
     ]
+    for side in sides:
+        side.forget_above(layer_keys)
     return {
         layer: _layer(layer, sides, [side[layer] for side in relevances], imgs_0, imgs_1, k_lines, k_colors)
         for layer in layer_keys

@@ -26,8 +26,6 @@ from ..settings import Settings
 
 __all__ = ["PairX", "PairXSession"]
 
-_CELLS_AT_ONCE = 8  # bounds the memory of pixel relevance: one full-size map per layer below for each
-
 
 class PairX:
     """The PAIR-X explainer."""
@@ -60,12 +58,11 @@ class _Side:
         """
         known = self._pixels.setdefault(layer, {})
         missing = [cell for cell in dict.fromkeys(cells) if cell not in known]
-        for start in range(0, len(missing), _CELLS_AT_ONCE):
-            part = missing[start : start + _CELLS_AT_ONCE]
+        if missing:
             relevance, cut_off = self.encoded.at_pixels(
-                layer, [cell[1:] for cell in part], [cell[0] for cell in part], tolerance=tolerance
+                layer, [cell[1:] for cell in missing], [cell[0] for cell in missing], tolerance=tolerance
             )
-            known.update(zip(part, zip(relevance.sum(1).abs().float().cpu().numpy(), cut_off.tolist())))
+            known.update(zip(missing, zip(relevance.sum(1).abs().float().cpu().numpy(), cut_off.tolist())))
         maps = [known[cell][0] for cell in cells]
         stacked = np.stack(maps) if maps else np.zeros((0, *self.size), np.float32)
         return stacked, np.array([known[cell][1] for cell in cells], np.float32)
@@ -92,6 +89,7 @@ class PairXSession:
             side = self._side(candidates)
         with clock.stage("relevance"):
             similarity, relevance_0, relevance_1 = self._relevance(side, len(candidates))
+            side.encoded.forget_above(self.layers)
         evidence = []
         for index, chip in enumerate(candidates):
             layers = tuple(

@@ -7,9 +7,7 @@ are only asked, never registered.
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -61,16 +59,16 @@ def rule_of_hook(
     )
 
 
-def stabilizer_of(hook: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+def stabilizer_of(hook: Any) -> rules.Stabilizer:
     """Return the stabilizer that a zennit hook was made with; zennit keeps it in the closure of a lambda only.
 
     The common one, which adds epsilon with the denominator's sign, is replaced by our own of the same values.
     """
     found = inspect.getclosurevars(hook.gradient_mapper).nonlocals.get("stabilizer_fn")
     if found is None:
-        return rules.stabilized
+        return rules.Stabilizer()
     plain = not getattr(found, "clip", True) and not getattr(found, "norm_scale", True)
-    return functools.partial(rules.stabilized, epsilon=found.epsilon) if plain else found
+    return rules.Stabilizer(found.epsilon) if plain else rules.Stabilizer(found.epsilon, found)
 
 
 def _zeroes_bias(hook: Any) -> bool:

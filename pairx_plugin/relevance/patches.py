@@ -76,15 +76,41 @@ class Patch:
                 return kept
             return kept.index_select(0, torch.tensor(images.of_seed, device=kept.device))
         height, width = self.values.shape[2:]
+        if len(self.values) == 1:
+            (row, col), image = self.corners[0], images.of_seed[0]
+            if row >= 0 and col >= 0 and row + height <= kept.shape[2] and col + width <= kept.shape[3]:
+                return kept[image : image + 1, :, row : row + height, col : col + width]
         read = kept.new_full((len(self.values), kept.shape[1], height, width), fill)
         for part, image, corner in zip(read, images.of_seed, self.corners):
             _copy(kept[image], (0, 0), part, corner)
         return read
 
     def trimmed(self, size: tuple[int, int]) -> Patch:
-        """Return the patch without what lies beyond a map of (height, width), whole where it covers all of it."""
+        """Return the patch without what lies beyond a map of (height, width), whole where it covers all of it.
+
+        Parts of one batch have one size, so that only what all of them have beyond the border goes.
+        """
         if self.corners is None:
             return self
+        return self._without_overhang(size)._aligned(size)
+
+    def _without_overhang(self, size: tuple[int, int]) -> Patch:
+        assert self.corners is not None
+        spans = []
+        for axis in (0, 1):
+            length = self.values.shape[2 + axis]
+            before = max(0, min(-corner[axis] for corner in self.corners))
+            after = max(0, min(corner[axis] + length - size[axis] for corner in self.corners))
+            if before + after >= length:  # nothing of it is on the map; keep one row of nothing
+                return self
+            spans.append((before, length - after))
+        (top, bottom), (left, right) = spans
+        values = self.values[:, :, top:bottom, left:right]
+        return replace(self, values=values, corners=tuple((row + top, col + left) for row, col in self.corners))
+
+    def _aligned(self, size: tuple[int, int]) -> Patch:
+        """Return the patch with every part moved onto the map along the axes that it covers wholly."""
+        assert self.corners is not None
         height, width = (min(had, there) for had, there in zip(self.values.shape[2:], size))
         if (height, width) == tuple(self.values.shape[2:]) and (height, width) != size:
             return self

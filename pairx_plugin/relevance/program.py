@@ -239,7 +239,7 @@ class _Builder:
         weight, bias = _parameters(module, merge)
         rule = rule_of_hook(self.hooks[key], key, module, weight, bias)
         if isinstance(rule, LinearRule):
-            return _linear_run(rule), rule
+            return rule.run, rule
         return module.forward, rule or _gradient_of(module)
 
     def _sum(self, node: fx.Node, carries: tuple[bool, ...]) -> rules.Rule | None:
@@ -254,10 +254,6 @@ def _gradient_of(module: nn.Module) -> rules.Rule:
     if isinstance(module, nn.MaxPool2d) and rules.MaxPool.fits(module):
         return rules.MaxPool(module)
     return rules.Gradient(module.forward)
-
-
-def _linear_run(rule: LinearRule) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda x: rule.forward(x, rule.weight, rule.bias)
 
 
 def _emptied_norm(norm: nn.Module, eps: float) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -19,15 +19,31 @@ from torch import nn
 from ..errors import UnsupportedArchitecture
 from .patches import Images, Patch
 
-__all__ = ["Copy", "Gradient", "Kept", "MaxPool", "Norm", "NormSum", "Pass", "Rule", "Stabilizer", "stabilized"]
-
-Stabilizer = Callable[[torch.Tensor], torch.Tensor]
+__all__ = ["Copy", "Gradient", "Kept", "MaxPool", "Norm", "NormSum", "Pass", "Rule", "Stabilizer"]
 
 
-def stabilized(denominator: torch.Tensor, epsilon: float = 1e-6) -> torch.Tensor:
-    """Return `denominator` moved away from zero by `epsilon`, zero itself upwards."""
-    moved = denominator + 0.0  # minus zero becomes zero
-    return torch.copysign(moved.new_tensor(epsilon), moved).add_(moved)
+@dataclass(frozen=True)
+class Stabilizer:
+    """Moves denominators away from zero: d + epsilon sign(d), zero itself upwards.
+
+    Attributes:
+        epsilon: how far.
+        other: computes something else instead, for zennit's stabilizers that clip or scale.
+    """
+
+    epsilon: float = 1e-6
+    other: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def __call__(self, denominator: torch.Tensor) -> torch.Tensor:
+        """Return the denominators, moved."""
+        if self.other is not None:
+            return self.other(denominator)
+        moved = denominator + 0.0  # minus zero becomes zero
+        return torch.copysign(moved.new_tensor(self.epsilon), moved).add_(moved)
+
+    def nonnegative_(self, denominator: torch.Tensor) -> torch.Tensor:
+        """Return denominators that are known not to be negative, moved in place where that is possible."""
+        return denominator.add_(self.epsilon) if self.other is None else self.other(denominator)
 
 
 @dataclass
@@ -106,7 +122,7 @@ class NormSum(Rule):
 
     local = True
 
-    def __init__(self, stabilizer: Stabilizer = stabilized) -> None:
+    def __init__(self, stabilizer: Stabilizer = Stabilizer()) -> None:
         self.stabilizer = stabilizer
 
     def keep(self, inputs: tuple[Any, ...], output: torch.Tensor) -> Kept:
@@ -171,7 +187,10 @@ class Norm(Gradient):
     """Inputs share the relevance by what they add to a step without weights: R_i = z_i / (sum_j z_j) R_out."""
 
     def __init__(
-        self, step: Callable[..., torch.Tensor], stabilizer: Stabilizer = stabilized, carries: Sequence[bool] = (True,)
+        self,
+        step: Callable[..., torch.Tensor],
+        stabilizer: Stabilizer = Stabilizer(),
+        carries: Sequence[bool] = (True,),
     ) -> None:
         super().__init__(step, carries)
         self.stabilizer = stabilizer

@@ -93,4 +93,4 @@ def _count_growing(program: Program, start: fx.Node) -> int:
 
 def _grows(step: Step) -> bool:
     """Return whether a step spreads relevance to neighbouring places."""
-    return isinstance(step.rule, LinearRule) and step.rule.reach != (1, 1)
+    return isinstance(step.rule, LinearRule) and step.rule.grows

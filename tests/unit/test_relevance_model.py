@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pairx_plugin.errors import LayerNotFound, ModelError, UnsupportedArchitecture
+from pairx_plugin.errors import LayerNotFound, ModelError, PropagationError, UnsupportedArchitecture
 from pairx_plugin.relevance.propagation import RelevanceModel, cosine_seeds
 from pairx_plugin.relevance.shadow import make_twin
 
@@ -302,6 +302,19 @@ def test_batch_of_images_gets_what_each_image_gets_alone(miewid_network, images)
     for row, image in enumerate([1, 0, 0]):
         alone = model.forward(images[image : image + 1], [LAYER]).at_pixels(LAYER, [cells[row]], [0])[0]
         torch.testing.assert_close(pixels[row], alone[0], rtol=1e-3, atol=1e-5 * alone.abs().max().item())
+
+
+def test_pixels_need_nothing_above_the_layer(miewid_network, images):
+    layers = ["backbone.blocks.1", "backbone.blocks.2"]
+    encoded = RelevanceModel(miewid_network).forward(images[:1], layers)
+    before = [encoded.at_pixels(layer, [(1, 1)], [0])[0] for layer in layers]
+    kept = len(encoded._tape.kept)
+    encoded.forget_above(layers)
+    assert 0 < len(encoded._tape.kept) < kept
+    for layer, expected in zip(layers, before):
+        assert torch.equal(encoded.at_pixels(layer, [(1, 1)], [0])[0], expected)
+    with pytest.raises(PropagationError, match="once more"):
+        encoded.at_layers(torch.ones(1, encoded.embedding.shape[1]), [0], layers)
 
 
 def test_pixel_relevance_lies_around_its_cell(miewid_network, images):

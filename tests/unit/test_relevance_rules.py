@@ -27,7 +27,7 @@ def draw(generator, *shape):
 def carried(rule, relevance, *inputs, output=None, images=(0,), n_images=1):
     """Run a step forward and pull relevance back through it; return what each input receives."""
     if output is None:
-        output = rule.forward(*inputs, rule.weight, rule.bias) if hasattr(rule, "weight") else rule.step(*inputs)
+        output = rule.run(*inputs) if hasattr(rule, "run") else rule.step(*inputs)
     with torch.no_grad():
         patches = rule.propagate(Patch(relevance, Images(tuple(images), n_images)), rule.keep(inputs, output))
     return [patch.values for patch in patches]
@@ -96,7 +96,7 @@ def test_timm_s_padding_depends_on_the_input_s_size(generator):
     for height, width in itertools.product((6, 7), (6, 7)):
         x = draw(generator, 1, 4, height, width)
         rule = linear_rules.ZPlus(module, module.weight, module.bias)
-        torch.testing.assert_close(rule.forward(x, module.weight, module.bias), module(x))
+        torch.testing.assert_close(rule.run(x), module(x))
         relevance = draw(generator, *module(x).shape)
         (ours,) = carried(rule, relevance, x)
         matrix, bias = dense_matrix(module, x.shape[1:])
@@ -148,7 +148,7 @@ def test_norm_shares_by_input_of_an_average():
 
 @pytest.mark.parametrize("zero", [0.0, -0.0], ids=["zero", "minus zero"])
 def test_denominators_move_away_from_zero(zero):
-    moved = rules.stabilized(torch.tensor([2.0, -2.0, zero], dtype=torch.float64))
+    moved = rules.Stabilizer()(torch.tensor([2.0, -2.0, zero], dtype=torch.float64))
     torch.testing.assert_close(moved, torch.tensor([2.0 + EPSILON, -2.0 - EPSILON, EPSILON], dtype=torch.float64))
 
 
