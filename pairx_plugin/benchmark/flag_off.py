@@ -1,0 +1,144 @@
+"""The sample host with the flag off, beside the same host in a process that has no plugin.
+
+Both rank the sample photographs with an embedding that costs next to nothing, so that a network's noise hides no cost.
+"No plugin" is meant literally: every module that explains, draws or reports is made unimportable meanwhile, nothing is
+looked up by entry point, and the configuration has no key of the plugin.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import HostError
+from ..hosts.local import LocalHost, LocalHostConfig, RunSummary
+from ..pixels import Pixels
+
+__all__ = ["PLUGIN_MODULES", "run_hosts"]
+
+PLUGIN_MODULES = tuple(
+    f"pairx_plugin.{name}"
+    for name in (
+        "compat",
+        "explainers",
+        "explanation",
+        "hosts.local.explaining",
+        "matching",
+        "pipeline",
+        "plausibility",
+        "plugin",
+        "relevance",
+        "rendering",
+        "report",
+    )
+)
+_KEYS_OF_THE_PLUGIN = {"pairx_explain": False, "pairx_top_k": 5, "pairx_k_lines": 20, "pairx_k_colors": 5}
+
+
+class _ColourMeans:
+    """An embedder of a few means, which takes microseconds."""
+
+    model_id = "colour-means"
+
+    def embed(self, pixels: Sequence[Pixels], batch_size: int = 16) -> NDArray[np.float32]:
+        parts = [[part.mean((0, 1)) for part in _quarters(chip)] for chip in pixels]
+        return np.array(parts, np.float32).reshape(len(parts), -1) + 1.0
+
+    def fingerprint(self) -> str:
+        return "sha256:colour-means"
+
+
+def run_hosts(turns: int, *, annotations: Path | None = None) -> dict[str, Any]:
+    """Let both hosts take turns.
+
+    Args:
+        turns: how many each has.
+        annotations: CSV file of what is ranked; the sample photographs where none is given.
+
+    Returns:
+        ``off`` and ``without``: seconds by turn; ``imported``: modules of the plugin that were there after a run with
+        the flag off; ``same``: whether all ranks and scores were the same to the last bit; ``photographs``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {
+            "annotations": str(annotations or _sample_annotations()),
+            "output": str(Path(folder) / "output"),
+            "database": "sqlite:///:memory:",
+        }
+        off = LocalHostConfig.from_mapping({**settings, **_KEYS_OF_THE_PLUGIN})
+        without = LocalHostConfig.from_mapping(settings)
+        first = _ranks(_run(off, entry_points=True)[1])
+        imported = [name for name in sys.modules if name.startswith(PLUGIN_MODULES)]
+        with _no_plugin():
+            results = [_ranks(_run(without, entry_points=False)[1])]
+        seconds: dict[str, list[float]] = {"off": [], "without": []}
+        for turn in range(turns):
+            for side in ("off", "without") if turn % 2 == 0 else ("without", "off"):
+                if side == "off":
+                    spent, summary = _run(off, entry_points=True)
+                else:
+                    with _no_plugin():
+                        spent, summary = _run(without, entry_points=False)
+                seconds[side].append(spent)
+                results.append(_ranks(summary))
+    return {
+        **seconds,
+        "imported": sorted(imported),
+        "same": all(result == first for result in results),
+        "photographs": summary.n_annotations,
+    }
+
+
+def _sample_annotations() -> Path:
+    try:
+        import pairx_sample_data
+    except ImportError as error:
+        raise HostError("the sample data are not installed; install pairx-plugin with its sample data") from error
+    return pairx_sample_data.path_of("annotations")
+
+
+def _run(config: LocalHostConfig, *, entry_points: bool) -> tuple[float, RunSummary]:
+    started = time.perf_counter()
+    with LocalHost(config, model=_ColourMeans(), entry_points=entry_points) as host:
+        summary = host.run()
+    return time.perf_counter() - started, summary
+
+
+def _ranks(summary: RunSummary) -> list[tuple[Any, ...]]:
+    return [
+        (query.annotation_id, candidate.rank, candidate.annotation_id, candidate.score, candidate.name_score)
+        for query in summary.queries
+        for candidate in query.candidates
+    ]
+
+
+@contextmanager
+def _no_plugin() -> Iterator[None]:
+    """Make the plugin's modules unimportable while the block runs."""
+    had = {name: module for name, module in sys.modules.items() if name.startswith(PLUGIN_MODULES)}
+    blocked: dict[str, Any] = dict.fromkeys((*had, *PLUGIN_MODULES))
+    try:
+        sys.modules.update(blocked)
+        yield
+    finally:
+        for name in blocked:
+            sys.modules.pop(name, None)
+        sys.modules.update(had)
+
+
+def _quarters(chip: Pixels) -> list[NDArray[np.float64]]:
+    rows, columns = chip.shape[0] // 2, chip.shape[1] // 2
+    whole = chip[::8, ::8].astype(np.float64)
+    return [whole, *(part[::8, ::8].astype(np.float64) for part in _parts(chip, rows, columns))]
+
+
+def _parts(chip: Pixels, rows: int, columns: int) -> list[Pixels]:
+    return [chip[:rows, :columns], chip[:rows, columns:], chip[rows:, :columns], chip[rows:, columns:]]
