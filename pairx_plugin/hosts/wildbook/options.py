@@ -1,0 +1,254 @@
+"""The host's one flag and its sub-options: read from whatever a request holds, coerced, or refused with a reason.
+
+Nothing here knows the host. A value that does not fit costs the explanation and never the query: reading returns
+a failure instead of raising.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pairx_hooks import Failure
+from pairx_hooks.errors import nearest
+
+from ...errors import SettingsError
+from ...settings import PREFIX, Settings
+
+__all__ = [
+    "FLAG",
+    "LAYER_KEY",
+    "OFF",
+    "Options",
+    "REFUSED",
+    "Reranking",
+    "VIEWS",
+    "canonical",
+    "flag_is_on",
+    "option_defaults",
+    "own_key",
+    "read_options",
+    "server_options",
+]
+
+FLAG = f"{PREFIX}explain"
+LAYER_KEY = f"{PREFIX}layer_key"  # the host's spelling of one layer
+REFUSED = f"{PREFIX}refused"  # set by us: why the options of a request could not be read
+VIEWS = ("matches", "heatmask", "clean")  # the host's three versions of a match picture
+
+_FIXED = ("explain", "pictures")  # the flag itself, and what the host decides
+_OFF = ("", "0", "false", "no", "off", "none", "null")
+_ALIASES = ("MiewId_", "MiewIdConfig_")  # prefixes that the host takes off a key
+_LONGEST = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reranking:
+    """Re-ranking by plausibility, with the host's own parameter names.
+
+    Attributes:
+        shortlist_k: how many candidates are looked at, best first.
+        alpha: weight of the host's score, in [0, 1]; the plausibility has the rest.
+        sigmoid_k, sigmoid_x0: slope and middle of the curve that stretches plausibility to [0, 1].
+    """
+
+    shortlist_k: int = 20
+    alpha: float = 0.8
+    sigmoid_k: float = 10.0
+    sigmoid_x0: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("shortlist_k", "alpha", "sigmoid_k", "sigmoid_x0"):
+            object.__setattr__(self, name, _checked_number(name, getattr(self, name), *_RERANK_RANGES[name]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What one request asks for.
+
+    Attributes:
+        explain: the flag is on, or holds something that is neither on nor off.
+        settings: of the explanation; the defaults where `failure` is there.
+        reranking: None unless it was asked for.
+        failure: why nothing can be explained although it was asked for.
+        warnings: names of settings that nobody knows, such as a misspelt one.
+    """
+
+    explain: bool = False
+    settings: Settings = field(default_factory=Settings)
+    reranking: Reranking | None = None
+    failure: Failure | None = None
+    warnings: tuple[Failure, ...] = ()
+
+
+_RERANK_RANGES: Mapping[str, tuple[type, float, float]] = {
+    "shortlist_k": (int, 0, 10_000),
+    "alpha": (float, 0.0, 1.0),
+    "sigmoid_k": (float, 0.0, 1_000.0),
+    "sigmoid_x0": (float, 0.0, 1.0),
+}
+OFF = Options()
+
+
+def option_defaults() -> dict[str, Any]:
+    """Return every sub-option's key and its built-in default, as a plain value that a configuration string can hold."""
+    settings = Settings()
+    own = {PREFIX + name: _plain(getattr(settings, name)) for name in Settings.names() if name not in _FIXED}
+    rerank = {f"{PREFIX}{item.name}": item.default for item in dataclasses.fields(Reranking)}
+    return {**own, LAYER_KEY: "", f"{PREFIX}rerank": False, **rerank, REFUSED: ""}
+
+
+def server_options(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the defaults of this process as they stand there: ``PAIRX_EXPLAIN``, ``PAIRX_TOP_K`` and the like.
+
+    ``UTOOL_PAIRX_EXPLAIN``, the host's own way to write a flag, is read as well. Variables that are no option are
+    somebody else's.
+    """
+    environment = os.environ if environment is None else environment
+    found = {}
+    if "UTOOL_PAIRX_EXPLAIN" in environment:
+        found[FLAG] = environment["UTOOL_PAIRX_EXPLAIN"]
+    for key in (FLAG, *option_defaults()):
+        if key.upper() in environment:
+            found[key] = environment[key.upper()]
+    return found
+
+
+def flag_is_on(value: Any) -> bool:
+    """True unless a flag says off; a value that is neither counts as on, so that somebody hears of it."""
+    if isinstance(value, str):
+        return value.strip().lower() not in _OFF
+    try:
+        return bool(value)
+    except Exception:  # an array, say: neither on nor off
+        return True
+
+
+def own_key(key: Any) -> str | None:
+    """Return a request's key as ours, with the host's prefixes taken off, or None where it is not ours."""
+    if not isinstance(key, str):
+        return None
+    for alias in _ALIASES:
+        key = key[len(alias) :] if key.startswith(alias) else key
+    return key if key.startswith(PREFIX) else None
+
+
+def canonical(key: str, value: Any) -> Any:
+    """Return a value as its option understands it: a number, a text, True or False.
+
+    Equal meanings give equal values, so that ``"5"`` and 5 share what the host keeps by configuration.
+
+    Raises:
+        SettingsError: it does not fit.
+    """
+    name = key[len(PREFIX) :]
+    if key == REFUSED:
+        return _shown(value)
+    if name == "rerank":
+        return _as_bool(value)
+    if name in _RERANK_RANGES:
+        return _checked_number(name, value, *_RERANK_RANGES[name])
+    if key == LAYER_KEY:
+        name = "layers"
+    if name == "options" and isinstance(value, str):
+        value = _parsed(value)
+    return _plain(getattr(Settings.from_mapping({name: value}), name))
+
+
+def read_options(values: Mapping[str, Any]) -> Options:
+    """Read what a request asks for; never raises.
+
+    Args:
+        values: keys and values, ours and foreign ones; server-wide defaults are among them already.
+    """
+    given = {own: value for key, value in values.items() if (own := own_key(key)) is not None}
+    if not flag_is_on(given.get(FLAG)):
+        return OFF
+    known = {FLAG, *option_defaults()}
+    warnings = tuple(_unknown(key, given[key], known) for key in given if key not in known)
+    if given.get(REFUSED):
+        return Options(explain=True, failure=Failure(code=SettingsError.code, message=_shown(given[REFUSED])))
+    try:
+        settings = _settings(given)
+        reranking = _reranking(given)
+    except Exception as error:
+        code = error.code if isinstance(error, SettingsError) else SettingsError.code
+        message = str(error) if isinstance(error, SettingsError) else f"an option cannot be read: {error!r:.300}"
+        return Options(explain=True, failure=Failure(code=code, message=message), warnings=warnings)
+    return Options(explain=True, settings=settings, reranking=reranking, warnings=warnings)
+
+
+def _settings(given: Mapping[str, Any]) -> Settings:
+    values = {name: given[PREFIX + name] for name in Settings.names() if given.get(PREFIX + name) is not None}
+    values["pictures"] = VIEWS
+    if isinstance(values.get("options"), str):
+        values["options"] = _parsed(values["options"])
+    if not values.get("layers") and given.get(LAYER_KEY):
+        values["layers"] = given[LAYER_KEY]
+    return Settings.from_mapping(values)
+
+
+def _reranking(given: Mapping[str, Any]) -> Reranking | None:
+    values = {item.name: given.get(f"{PREFIX}{item.name}") for item in dataclasses.fields(Reranking)}
+    reranking = Reranking(**{name: value for name, value in values.items() if value is not None})
+    return reranking if _as_bool(given.get(f"{PREFIX}rerank", False)) else None
+
+
+def _unknown(key: str, value: Any, known: set[str]) -> Failure:
+    return Failure(
+        code="SETTING_UNKNOWN",
+        message=f"'{key}' (value {_shown(value)!r}) is no option and was not read{nearest(key, known)}; "
+        f"known: {', '.join(sorted(known - {REFUSED}))}",
+    )
+
+
+def _as_bool(value: Any) -> bool:
+    if isinstance(value, str) and value.strip().lower() in (*_OFF, "1", "true", "yes", "on"):
+        return flag_is_on(value)
+    if value is None or (isinstance(value, (bool, int, float)) and value in (0, 1)):
+        return bool(value)
+    raise SettingsError(f"option '{PREFIX}rerank' must be true or false, not {type(value).__name__} {_shown(value)!r}")
+
+
+def _checked_number(name: str, value: Any, kind: type, least: float, most: float) -> Any:
+    try:
+        number = kind(value.strip() if isinstance(value, str) else value)
+        fits = not isinstance(value, bool) and (isinstance(value, str) or number == value) and math.isfinite(number)
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits or not least <= number <= most:
+        wanted = "a whole number" if kind is int else "a number"
+        raise SettingsError(
+            f"option '{PREFIX}{name}' must be {wanted} from {least:g} to {most:g}, "
+            f"not {type(value).__name__} {_shown(value)!r}"
+        )
+    return number
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text or "{}")
+    except ValueError as error:
+        raise SettingsError(f"option '{PREFIX}options' must be a JSON object, not {_shown(text)!r}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting's value as a number or a text, since a configuration string is made of these."""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True) if value else ""
+    return value
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except Exception:  # a foreign object's repr may raise
+        text = f"(a {type(value).__name__})"
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

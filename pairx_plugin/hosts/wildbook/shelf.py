@@ -1,0 +1,199 @@
+"""Explanations on disk, beside the host's match pictures, so that they outlive its picture cache and its processes.
+
+The host keeps the pictures of a pair in
+``query_match/qreq_cfgstr_<reference>/qannot_uuid_<query>/dannot_uuid_<candidate>/`` under its cache folder. Ours lie
+there too: ``pairx_explanation.json``, the record, and the pictures that it names. Each file appears whole or not at
+all; the record comes last, so that a record never names a picture that is not there yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pairx_hooks import Artifact
+
+from ...errors import StoreError
+
+__all__ = ["Shelf", "plain_json"]
+
+logger = logging.getLogger(__name__)
+
+_PAIR_FILE, _QUERY_FILE = "pairx_explanation.json", "pairx_query.json"
+_REFERENCE = re.compile(r"[A-Za-z0-9_]{1,64}")
+_SUFFIXES = {"image/png": ".png", "image/webp": ".webp"}
+_PICTURE = re.compile(r"pairx_[0-9a-f]{12}_[a-z]{1,16}\.(png|webp)")
+
+
+class Shelf:
+    """The explanations of one host under one configuration.
+
+    Args:
+        cache_folder: the host's ``ibs.cachedir``.
+        reference: the host's ``dannot_extern_reference``, a hash of the configuration.
+
+    Raises:
+        StoreError: `reference` is no such hash.
+    """
+
+    def __init__(self, cache_folder: str | os.PathLike[str], reference: str) -> None:
+        if not _REFERENCE.fullmatch(str(reference)):
+            raise StoreError(
+                f"{str(reference)!r:.80} is no reference of the host; give the 'dannot_extern_reference' of a result"
+            )
+        self.reference = str(reference)
+        self._folder = Path(cache_folder) / "query_match" / f"qreq_cfgstr_{self.reference}"
+
+    def write_pair(
+        self, query: str, candidate: str, record: Mapping[str, Any], pictures: Sequence[Artifact]
+    ) -> dict[str, Any]:
+        """Write the pictures of a pair, then its record with the pictures' names in ``host.files``.
+
+        Args:
+            query, candidate: annotation UUIDs.
+
+        Returns:
+            The record as it was written.
+
+        Raises:
+            StoreError: something could not be written; what was there before is still there.
+        """
+        folder = self._pair(query, candidate)
+        files = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for picture in pictures:
+                stem = hashlib.sha256(picture.data).hexdigest()[:12]
+                name = f"pairx_{stem}_{picture.version}{_SUFFIXES[picture.media_type]}"
+                _write(folder / name, picture.data)
+                files[picture.version] = name
+            written = {**record, "host": {**record.get("host", {}), "files": files}}
+            _write(folder / _PAIR_FILE, _encoded(written))
+        except (OSError, KeyError, ValueError) as error:
+            raise StoreError(
+                f"the explanation of {candidate} cannot be written to {folder}: {error}; make room, or check its rights"
+            ) from error
+        _clear(folder, keep=set(files.values()))
+        return written
+
+    def read_pair(self, query: str, candidate: str) -> dict[str, Any] | None:
+        """Return the record of a pair, None where there is none that can be read."""
+        return _read(self._pair(query, candidate) / _PAIR_FILE)
+
+    def picture(self, query: str, candidate: str, version: str) -> tuple[bytes, str] | None:
+        """Return the bytes and media type of one picture of a pair, None where there is none."""
+        record = self.read_pair(query, candidate)
+        return None if record is None else self.picture_of(record, query, candidate, version)
+
+    def picture_of(
+        self, record: Mapping[str, Any], query: str, candidate: str, version: str
+    ) -> tuple[bytes, str] | None:
+        """As :meth:`picture`, for a record that was read already."""
+        name = self.files_of(record).get(version, "")
+        if not _PICTURE.fullmatch(name):
+            return None
+        try:
+            data = (self._pair(query, candidate) / name).read_bytes()
+        except OSError:
+            return None
+        return data, next(kind for kind, suffix in _SUFFIXES.items() if name.endswith(suffix))
+
+    def has_pictures(self, record: Mapping[str, Any], query: str, candidate: str) -> bool:
+        """True where every picture that a record names is there."""
+        folder = self._pair(query, candidate)
+        return all((folder / name).is_file() for name in self.files_of(record).values())
+
+    @staticmethod
+    def files_of(record: Mapping[str, Any]) -> dict[str, str]:
+        """Return a record's files by version."""
+        host = record.get("host")
+        files = host.get("files") if isinstance(host, Mapping) else None
+        return {str(key): str(name) for key, name in files.items()} if isinstance(files, Mapping) else {}
+
+    def write_query(self, query: str, answer: Mapping[str, Any]) -> None:
+        """Write what came of a query: its candidates in rank order, without their records.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        folder = self._query(query)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / _QUERY_FILE, _encoded(answer))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"the answer to {query} cannot be written to {folder}: {error}") from error
+
+    def read_query(self, query: str) -> dict[str, Any] | None:
+        """Return what came of a query, None where nothing is known."""
+        return _read(self._query(query) / _QUERY_FILE)
+
+    def exists(self) -> bool:
+        """True where the host has kept anything under this configuration."""
+        return self._folder.is_dir()
+
+    def _query(self, query: str) -> Path:
+        return self._folder / f"qannot_uuid_{_checked_uuid(query)}"
+
+    def _pair(self, query: str, candidate: str) -> Path:
+        return self._query(query) / f"dannot_uuid_{_checked_uuid(candidate)}"
+
+
+def plain_json(value: Any) -> Any:
+    """Return JSON data as plain dicts and lists, which is what the host's encoder takes; no NaN, no infinity.
+
+    Raises:
+        ValueError, TypeError: it is no JSON data.
+    """
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+def _checked_uuid(text: str) -> str:
+    try:
+        return str(uuid.UUID(str(text)))
+    except ValueError as error:
+        raise StoreError(f"{str(text)!r:.80} is no annotation UUID") from error
+
+
+def _encoded(data: Mapping[str, Any]) -> bytes:
+    return json.dumps(data, indent=1, allow_nan=False).encode("ascii")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        logger.warning("the record %s cannot be read (%s) and counts as missing", path, error)
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _write(path: Path, data: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".pairx_", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)  # mkstemp's files are the owner's alone; other processes of the host read these
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _clear(folder: Path, keep: set[str]) -> None:
+    """Remove pictures of an explanation that was replaced."""
+    for path in folder.glob("pairx_*"):
+        if _PICTURE.fullmatch(path.name) and path.name not in keep:
+            try:
+                path.unlink()
+            except OSError as error:
+                logger.debug("%s was not removed: %s", path, error)

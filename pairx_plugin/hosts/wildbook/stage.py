@@ -1,0 +1,173 @@
+"""Between the host's scores and its pictures: the seams that a query with the flag on passes through."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pairx_hooks import Failure
+
+from .annotations import best_candidates, uuid_text
+from .answers import ANSWER_KEY, AnswerCollector, answer, summary_of
+from .explaining import HostModel, QueryExplainer, in_words, load_host_model
+from .options import Options, Reranking
+from .parameters import options_of
+from .pictures import forget_thumbs, reference_of
+from .reranking import apply_scores, plausibility_of, reranked_scores
+from .seams import harmless
+from .shared_models import SharedModels
+from .shelf import Shelf
+
+__all__ = ["RankingStage"]
+
+logger = logging.getLogger(__name__)
+
+_SHOWN = 20  # candidates that a reader is told of, explained or not
+
+
+class RankingStage:
+    """What happens to requests of the host that have the flag on; threads may share it.
+
+    Args:
+        plugin: the host's MiewID plugin, a module.
+        models: its networks, kept.
+        collector: where answers are handed to.
+    """
+
+    def __init__(self, plugin: Any, models: SharedModels, collector: AnswerCollector) -> None:
+        self._plugin, self._models, self._collector = plugin, models, collector
+        self._here = threading.local()
+
+    def around_execute(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap the host's ``Request.execute``: while a request with the flag on runs, networks are kept."""
+
+        def wrapped(request: Any, *args: Any, **kwargs: Any) -> Any:
+            if not options_of(request).explain:
+                return execute(request, *args, **kwargs)
+            before, self._here.running = getattr(self._here, "running", False), True
+            try:
+                with self._models.sharing():
+                    return execute(request, *args, **kwargs)
+            finally:
+                self._here.running = before
+
+        return wrapped
+
+    def after_scores(self, postprocess: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap the host's ``Request.postprocess_execute``, which turns scores into matches."""
+
+        def wrapped(request: Any, *args: Any, **kwargs: Any) -> Any:
+            matches = postprocess(request, *args, **kwargs)
+            harmless("the explanation stage", self._explain_matches, request, matches)
+            return matches
+
+        return wrapped
+
+    def instead_of_rerank(self, rerank: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap the host's own re-ranking: while the flag is on, ours takes its place, after the scores."""
+
+        def wrapped(ibs: Any, qaid: Any, daids: Any, scores: Any, *args: Any, **kwargs: Any) -> Any:
+            if getattr(self._here, "running", False):
+                return scores
+            return rerank(ibs, qaid, daids, scores, *args, **kwargs)
+
+        return wrapped
+
+    def _explain_matches(self, request: Any, matches: Sequence[Any]) -> None:
+        options = options_of(request)
+        if not options.explain:
+            return
+        for match in matches:
+            setattr(match, ANSWER_KEY, None)  # nothing is shown of it, unless all goes well
+        reference = reference_of(request)
+        for match in matches:
+            started = time.perf_counter()
+            query = uuid_text(request.ibs, match.qaid)
+            common: dict[str, Any] = {
+                "options": options,
+                "reference": reference,
+                "query": query,
+                "n_candidates": len(match.daid_list),
+            }
+            try:
+                found = self._answer(request, match, options, common)
+            except Exception as error:
+                logger.exception("query %s is not explained", query)
+                found = answer(**common, failure=in_words(error))
+            found["seconds"] = round(time.perf_counter() - started, 3)
+            setattr(match, ANSWER_KEY, found)
+            self._collector.add(found)
+            harmless("keeping an answer", Shelf(request.ibs.cachedir, reference).write_query, query, summary_of(found))
+            logger.info(
+                "query %s: %d of %d explanations in %.2f s",
+                query,
+                found["n_explained"],
+                len(found["explanations"]),
+                found["seconds"],
+            )
+
+    def _answer(self, request: Any, match: Any, options: Options, common: dict[str, Any]) -> dict[str, Any]:
+        if options.failure is not None:
+            return answer(**common, failure=options.failure)
+        species = request.ibs.get_annot_species_texts(match.qaid)
+        model = load_host_model(self._plugin, self._models, species)
+        facts: dict[str, Any] = {"model": model.facts(), "params": options.settings.params()}
+        scale = "half_cosine"
+        if options.reranking is not None:
+            facts["reranking"], changed = self._rerank(request, match, options, model)
+            scale = "raw" if changed else scale
+        facts["ranking"] = _ranking(request.ibs, match, max(_SHOWN, options.settings.top_k))
+        explainer = self._explainer(request, match, options, model)
+        return answer(**common, records=explainer.explain(scale), facts={**facts, "score_scale": scale})
+
+    def _explainer(self, request: Any, match: Any, options: Options, model: HostModel) -> QueryExplainer:
+        return QueryExplainer(
+            self._plugin,
+            request.ibs,
+            match,
+            settings=options.settings,
+            model=model,
+            shelf=Shelf(request.ibs.cachedir, reference_of(request)),
+            forget=lambda qaid, daid: harmless("dropping old pictures", forget_thumbs, request, match, daid),
+        )
+
+    def _rerank(
+        self, request: Any, match: Any, options: Options, model: HostModel
+    ) -> tuple[dict[str, Any], bool]:
+        """Re-rank a match by plausibility; return what to say of it, and whether any score changed."""
+        reranking = options.reranking or Reranking()
+        told = dataclasses.asdict(reranking)
+        before = [float(score) for score in match.annot_score_list]
+        shortlist = best_candidates(match.daid_list, before, reranking.shortlist_k)
+        settings = dataclasses.replace(
+            options.settings, top_k=reranking.shortlist_k, k_colors=0, pictures=("clean",)
+        )
+        try:
+            explainer = self._explainer(request, match, dataclasses.replace(options, settings=settings), model)
+            records = explainer.judge()
+            plausibilities = {
+                position: plausibility_of(record, reranking) for position, record in zip(shortlist, records)
+            }
+            scores = reranked_scores(before, plausibilities, reranking)
+            apply_scores(match, scores)
+        except Exception as error:
+            logger.exception("query %s keeps its ranking", match.qaid)
+            failure: Failure = in_words(error)
+            return {**told, "failure": failure.to_json(), "n_judged": 0}, False
+        judged = sum(value is not None for value in plausibilities.values())
+        return {**told, "failure": None, "n_judged": judged, "scores_before": before[:1000]}, judged > 0
+
+
+def _ranking(ibs: Any, match: Any, n: int) -> list[dict[str, Any]]:
+    """Return the `n` best candidates by annotation score, as JSON data."""
+    positions = best_candidates(match.daid_list, match.annot_score_list, n)
+    uuids = ibs.get_annot_uuids([int(match.daid_list[position]) for position in positions])
+    scores = [float(match.annot_score_list[position]) for position in positions]
+    return [
+        {"rank": rank, "dannot_uuid": str(annot_uuid), "score": score}
+        for rank, (annot_uuid, score) in enumerate(zip(uuids, scores), start=1)
+    ]

@@ -1,0 +1,147 @@
+"""The plugin in every process of the host: job engines are spawned, and what was attached before is not in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+FEW_ENGINES = ["--engine-slow-lane-workers", "1", "--engine-fast-lane-workers", "1"]
+
+
+@pytest.fixture(scope="module")
+def database(attached_host, tmp_path_factory):
+    """A database that other processes open while this one does not write."""
+    import host_files
+
+    folder = tmp_path_factory.mktemp("engine") / "db"
+    host_files.make_database(folder)
+    return folder
+
+
+@pytest.fixture()
+def path_file(tmp_path):
+    """PYTHONPATH with a folder whose .pth file every Python reads, as it does those of its environment."""
+    from pairx_plugin.hosts.wildbook.loading import write_path_file
+
+    (tmp_path / "sites").mkdir()
+    write_path_file(tmp_path / "sites")
+    (tmp_path / "sitecustomize.py").write_text(f"import site; site.addsitedir({str(tmp_path / 'sites')!r})\n")
+    return os.pathsep.join((str(tmp_path), str(HERE)))
+
+
+def run_engine(database, folder, **environment):
+    done = subprocess.run(
+        [sys.executable, str(HERE / "engine_main.py"), str(database), *FEW_ENGINES],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    assert lines, done.stdout[-3000:] + done.stderr[-5000:]
+    return json.loads(lines[0][len("RESULT"):])
+
+
+def test_path_file_explains_in_spawned_engines_without_a_change_to_the_start(database, tmp_path, path_file):
+    told = run_engine(database, tmp_path, PYTHONPATH=path_file, PAIRX_WILDBOOK_LOAD="1")
+    assert told["here"] is True and told["status"] == "completed"
+    answer = told["result"]["cm_dict"][told["query"]]["pairx"]
+    assert answer["status"] == "ready" and answer["n_explained"] == 2
+    # the first process never explained anything: what it serves was kept by the engine
+    assert [item["id"] for item in told["answer"]["explanations"]] == [item["id"] for item in answer["explanations"]]
+
+
+def test_engine_without_the_plugin_is_told_by_the_missing_answer(database, tmp_path, path_file):
+    from pairx_plugin.hosts.wildbook import absence
+
+    told = run_engine(database, tmp_path, PYTHONPATH=path_file, PAIRX_WILDBOOK_LOAD="0")
+    assert told["status"] == "completed" and told["here"] is False
+    assert "pairx" not in told["result"]["cm_dict"][told["query"]]
+    assert "had not loaded pairx-plugin" in absence(told["result"], told["query"])
+    assert told["answer"] == 404
+
+
+class Server:
+    """The host's web server and its engines, started as the README says."""
+
+    def __init__(self, database, folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        port = self.address.rsplit(":", 1)[1]
+        program = [sys.executable, "-m", "pairx_plugin.hosts.wildbook.serve", "--dbdir", str(database)]
+        self.log = folder / "log"
+        self.process = subprocess.Popen(
+            [*program, "--web", "--port", port, "--pairx-explain", *FEW_ENGINES],
+            env={**os.environ, "PYTHONPATH": str(HERE / "site"), "OMP_NUM_THREADS": "1", "HOME": str(folder)},
+            cwd=folder,
+            stdout=self.log.open("wb"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def ask(self, rule, **form):
+        """Send a request; return the host's response, or bytes where it is no JSON."""
+        data = urllib.parse.urlencode(form).encode() if form else None
+        with urllib.request.urlopen(self.address + rule, data, timeout=60) as answer:
+            content = answer.read()
+        return json.loads(content)["response"] if "json" in answer.headers["Content-Type"] else content
+
+    def wait(self, seconds=240):
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return self.ask("/api/pairx/state/")
+            except (urllib.error.URLError, OSError):
+                assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-5000:]
+                time.sleep(1)
+
+    def close(self):
+        os.killpg(self.process.pid, signal.SIGTERM)  # the session that was started for it, engines included
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(20)
+
+
+def test_server_started_as_the_readme_says_explains_jobs_by_default(database, tmp_path):
+    server = Server(database, tmp_path)
+    try:
+        assert "MiewIdRequest.postprocess_execute" in server.wait()["attached"]
+        assert "is attached to wbia" in server.log.read_text()
+        aids = server.ask("/api/annot/")
+        uuids = server.ask(f"/api/annot/uuid/?aid_list={json.dumps(aids)}".replace(" ", ""))
+        job = server.ask(
+            "/api/engine/query/graph/",
+            query_annot_uuid_list=json.dumps(uuids[:1]),
+            database_annot_uuid_list=json.dumps(uuids),
+            query_config_dict=json.dumps({"pipeline_root": "MiewId", "pairx_top_k": "1"}),
+        )
+        deadline = time.monotonic() + 240
+        while server.ask(f"/api/engine/job/status/?jobid={job}")["jobstatus"] not in ("completed", "exception"):
+            assert time.monotonic() < deadline, server.log.read_text()[-5000:]
+            time.sleep(0.5)
+        result = server.ask(f"/api/engine/job/result/?jobid={job}")["json_result"]
+        ((query, entry),) = result["cm_dict"].items()
+        assert entry["pairx"]["status"] == "ready" and entry["pairx"]["n_explained"] == 1
+        names = {"extern_reference": entry["dannot_extern_reference"], "query_annot_uuid": query}
+        where = urllib.parse.urlencode(names)
+        assert b"Not a probability" in server.ask(f"/pairx/review/?{where}")
+        (record,) = entry["pairx"]["explanations"]
+        assert server.ask(record["assets"][0]["url"])[:4] == b"RIFF"
+    finally:
+        server.close()
