@@ -9,10 +9,11 @@ from __future__ import annotations
 from .bands import Band, band_of
 from .page import render_report, write_report
 from .pictures import encoded_picture
-from .queries import Note, QueryPhotograph, ReportQuery, RunFacts
+from .queries import Decided, Note, QueryPhotograph, ReportQuery, RunFacts
 
 __all__ = [
     "Band",
+    "Decided",
     "Note",
     "QueryPhotograph",
     "ReportQuery",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pairx_hooks import Artifact
 
 from ..errors import MissingExtra, StoreError
+from .drawing import COUNTS, USUAL_COUNT
 from .messages import Messages
 from .pictures import Embedded, PictureEmbedder
 from .queries import ReportQuery, RunFacts
@@ -46,7 +47,7 @@ def write_report(
         queries: in the order in which they shall stand.
         run: what the head of the page says of the run.
         title: of the page; the language's own where it is None.
-        language: a key of :data:`pairx_plugin.report.messages.LANGUAGES`.
+        language: one of :data:`pairx_plugin.report.messages.LANGUAGE_TAGS`.
         pictures: how pictures are shrunk, and where those lie that come by path.
         on_query: called with how many queries are written and how many there are.
 
@@ -104,7 +105,7 @@ def render_report(
                 on_query(done, len(views))
 
     return template.generate(
-        language=say.language,
+        language=say,
         title=title or say("TITLE"),
         run=run,
         run_facts=_run_facts(run, len(views), created, say),
@@ -112,6 +113,7 @@ def render_report(
         views=views,
         picture_keys=sorted({shown.key for view in views for each in view.candidates for shown in each.pictures}),
         watched=watched,
+        counts=COUNTS,
         version=_version(),
     )
 
@@ -135,7 +137,8 @@ def _environment(say: Messages, pictures: PictureEmbedder) -> Environment:
         except StoreError as error:  # one lost picture must not cost the report
             return say("PICTURE_LOST", reason=error)
 
-    environment.globals.update(say=say, embed=embed, thumb_width=_THUMB, photograph_width=_PHOTOGRAPH)
+    widths = {"thumb_width": _THUMB, "photograph_width": _PHOTOGRAPH}
+    environment.globals.update(say=say, embed=embed, usual_count=USUAL_COUNT, **widths)
     environment.tests["picture"] = lambda value: isinstance(value, Embedded)
     return environment
 

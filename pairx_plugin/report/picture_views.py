@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pairx_hooks import Artifact, Candidate
 
+from .drawing import PairDrawing, draw_pair
 from .queries import ReportQuery
 from .reading import Link, RecordFacts
 from .words import Words
@@ -18,13 +19,18 @@ _VIEW_ORDER = ("clean", "matches", "heatmask", "both")
 
 @dataclass(frozen=True, kw_only=True)
 class PictureView:
-    """One view of a pair: what its switch says, and the words for those who do not see it."""
+    """One view of a pair: what its switch says, and the words for those who do not see it.
+
+    Attributes:
+        drawing: of the links, over the plain picture; where there is one, the view's own picture is not needed.
+    """
 
     kind: str
     key: str
     label: str
     alt: str
     artifact: Artifact
+    drawing: PairDrawing | None = None
 
 
 def picture_views(
@@ -39,6 +45,9 @@ def picture_views(
     order = {version: place for place, version in enumerate(_VIEW_ORDER)}
     found: list[PictureView] = []
     counts: dict[str, int] = {}
+    plain = [item for item in artifacts if item.version == "clean"]
+    lines = [item for item in artifacts if item.version == "matches"]
+    drawing = draw_pair(facts, plain[0]) if len(plain) == len(lines) == 1 else None
     for artifact in sorted(artifacts, key=lambda item: order.get(item.version, len(order))):
         kind = artifact.version if artifact.version in order else "other"
         label = words.say(f"VIEW_{kind.upper()}", version=artifact.version)
@@ -50,6 +59,7 @@ def picture_views(
                 label=label if number == 1 else words.say("VIEW_AGAIN", view=label, number=number),
                 alt=_alt(kind, artifact.version, query, candidate, file_name, facts, words),
                 artifact=artifact,
+                drawing=drawing if kind in ("clean", "matches") else None,
             )
         )
     return found

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pairx_hooks import Artifact, Explanation, Failure, RankedQuery
 
-__all__ = ["Note", "QueryPhotograph", "ReportQuery", "RunFacts"]
+__all__ = ["Decided", "Note", "QueryPhotograph", "ReportQuery", "RunFacts"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,23 @@ class Note:
 
     code: str
     message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What a reviewer said of a candidate, in Wildbook IA's words.
+
+    Attributes:
+        evidence_decision: ``match``, ``nomatch``, ``notcomp``, ``unknown``, or ``unreviewed`` for one that was skipped.
+        timestamp: seconds since 1970.
+    """
+
+    evidence_decision: str
+    confidence: str = "unspecified"
+    tags: Sequence[str] = ()
+    comment: str = ""
+    user_id: str = ""
+    timestamp: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +62,7 @@ class ReportQuery:
         notes: the host's own doubts by annotation id, the query's included.
         failure: why the query could not be ranked.
         show_names: whether to say if the host knows query and candidate as one individual.
+        decisions: of reviewers, by the candidate's annotation id; None where nobody was to decide.
     """
 
     ranked_query: RankedQuery
@@ -54,6 +72,7 @@ class ReportQuery:
     notes: Mapping[str, Sequence[Note]] = field(default_factory=dict)
     failure: Failure | None = None
     show_names: bool = True
+    decisions: Mapping[str, Decided] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

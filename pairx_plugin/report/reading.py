@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Figures", "LayerFacts", "Link", "Reason", "RecordFacts", "read_record"]
+__all__ = ["Figures", "Grid", "LayerFacts", "Link", "Reason", "RecordFacts", "read_record"]
 
 Place = tuple[float, float]
+Grid = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +53,13 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFacts:
-    """One layer's links and figures."""
+    """One layer's links and figures; `grids` are (rows, cols) of both feature maps where they are known."""
 
     layer_key: str
     n_matches: int | None
     links: tuple[Link, ...]
     figures: Figures | None
+    grids: tuple[Grid, Grid] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,7 @@ class RecordFacts:
         params: the settings by name.
         versions: of explainer and packages, by name.
         seconds: all stages together.
+        sizes: (height, width) of the query's and of the candidate's chip, where they are known.
     """
 
     record_id: str
@@ -85,6 +88,7 @@ class RecordFacts:
     versions: Mapping[str, str]
     device: str
     seconds: float | None
+    sizes: tuple[Grid, Grid] | None = None
 
 
 _PACKAGES = ("torch", "zennit", "numpy", "python")
@@ -111,6 +115,7 @@ def read_record(record: Mapping[str, Any]) -> RecordFacts:
         versions={name: version for name, version in versions.items() if name and version},
         device=_text(provenance.get("device")),
         seconds=sum(time for time in times if time is not None) if times else None,
+        sizes=_sizes(record),
     )
 
 
@@ -121,6 +126,7 @@ def _layer(layer: Mapping[str, Any]) -> LayerFacts:
         n_matches=_whole(layer.get("num_matches")),
         links=tuple(_link(index, _mapping(link)) for index, link in enumerate(_items(layer.get("matches")), start=1)),
         figures=_figures(figures) if isinstance(figures, Mapping) else None,
+        grids=_both([_mapping(layer.get("grid")).get(side) for side in ("0", "1")]),
     )
 
 
@@ -160,6 +166,22 @@ def _reasons(value: Any) -> tuple[Reason, ...]:
 def _chip_doubts(record: Mapping[str, Any], role: str) -> tuple[Reason, ...]:
     images = (_mapping(image) for image in _items(record.get("images")))
     return next((_reasons(image.get("warnings")) for image in images if image.get("role") == role), ())
+
+
+def _sizes(record: Mapping[str, Any]) -> tuple[Grid, Grid] | None:
+    images = [_mapping(image) for image in _items(record.get("images"))]
+    chips = {image.get("role"): _mapping(image.get("chip")) for image in images}
+    found = [_mapping(chips.get(role)) for role in ("query", "candidate")]
+    return _both([(chip.get("height"), chip.get("width")) for chip in found])
+
+
+def _both(values: Sequence[Any]) -> tuple[Grid, Grid] | None:
+    """Two pairs of whole numbers from 1 on, or None."""
+    pairs = [[_whole(part) for part in _items(value)] for value in values]
+    if any(len(pair) != 2 or any(part is None or part < 1 for part in pair) for pair in pairs):
+        return None
+    (a, b), (c, d) = pairs
+    return (int(a or 1), int(b or 1)), (int(c or 1), int(d or 1))
 
 
 def _place(value: Any) -> Place | None:

@@ -16,7 +16,7 @@ from .queries import ReportQuery
 from .reading import LayerFacts, Link, RecordFacts, read_record
 from .words import Words
 
-__all__ = ["CandidateView", "LayerView", "LinkView", "QueryView", "view_query"]
+__all__ = ["CandidateView", "LayerView", "LinkView", "QueryView", "layer_view", "view_query"]
 
 _NO_RECORD = read_record({})
 
@@ -50,6 +50,7 @@ class CandidateView:
     """One candidate: explained, failed, or ranked only.
 
     Attributes:
+        decision: what a reviewer said; empty where nobody was to decide.
         pictures: views of the pair in the order of their switches; `default_picture` is the key of the first shown.
         states: sentences that say why something is missing.
         reason: the failure's own message, which names values and the next step.
@@ -65,6 +66,8 @@ class CandidateView:
     names: str
     status: str
     chip: Artifact | None
+    decision: str = ""
+    undecided: bool = False
     states: list[str] = field(default_factory=list)
     reason: str = ""
     doubts: list[str] = field(default_factory=list)
@@ -165,6 +168,9 @@ def _candidate(
         "names": words.names(ranked, candidate) if query.show_names else "",
         "chip": query.chips.get(annotation.annotation_id),
     }
+    if query.decisions is not None:
+        decided = query.decisions.get(annotation.annotation_id)
+        common.update(decision=words.decision(decided), undecided=decided is None)
     if explanation is None:
         return CandidateView(status=Status.SKIPPED.value, **common)
     own, others = query.notes.get(annotation.annotation_id, ()), query.notes.get(ranked.query.annotation_id, ())
@@ -178,7 +184,7 @@ def _candidate(
         doubts=words.doubts(facts if shown else _NO_RECORD, others if shown else (), own),
         pictures=pictures,
         default_picture=default_key(pictures),
-        layers=[_layer(candidate, facts, layer, words) for layer in facts.layers],
+        layers=[layer_view(candidate, facts, layer, words) for layer in facts.layers],
         provenance=words.provenance(facts) if explanation.record else [],
         record_uri=json_uri(explanation.to_json()["record"]) if explanation.record else "",
         record_name=f"explanation-{anchor}.json",
@@ -202,7 +208,8 @@ def _states(explanation: Explanation, words: Words) -> list[str]:
     return [state for state in found if state]
 
 
-def _layer(candidate: Candidate, facts: RecordFacts, layer: LayerFacts, words: Words) -> LayerView:
+def layer_view(candidate: Candidate, facts: RecordFacts, layer: LayerFacts, words: Words) -> LayerView:
+    """Put one layer of a candidate's record into words."""
     band = words.band(layer.figures)
     return LayerView(
         layer_key=layer.layer_key,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 
 from pairx_hooks import Candidate, Failure, RankedQuery
 
 from .bands import CHANCE_AT_LEAST, SOME_FACTOR, STRONG_FACTOR, Band, band_of
 from .messages import Messages
-from .queries import Note
+from .queries import Decided, Note
 from .reading import Figures, LayerFacts, Place, Reason, RecordFacts
 
 __all__ = ["Words", "short"]
@@ -114,6 +115,18 @@ class Words:
     def failure(self, failure: Failure) -> str:
         """Return why something is missing, in plain words; empty for a code without a message."""
         return self.say.known(f"FAILURE_{failure.code}", {}, "")
+
+    def decision(self, decided: Decided | None) -> str:
+        """Return what a reviewer decided, how sure, by whom and when, and the note."""
+        if decided is None:
+            return self.say("DECISION_NONE")
+        said = [self.say.known(f"DECISION_{decided.evidence_decision}", {}, decided.evidence_decision)]
+        if decided.confidence != "unspecified":
+            said.append(self.say.known(f"CONFIDENCE_{decided.confidence}", {}, decided.confidence))
+        said += [self.say.known(f"TAG_{tag}", {}, tag) for tag in decided.tags]
+        when = datetime.fromtimestamp(decided.timestamp, timezone.utc)
+        said.append(self.say("DECIDED_BY", who=decided.user_id.removeprefix("user:web:"), when=when))
+        return ", ".join(said) + (f": {decided.comment}" if decided.comment else "")
 
     def provenance(self, facts: RecordFacts) -> list[tuple[str, str]]:
         """Return where an explanation comes from, as pairs of term and value."""

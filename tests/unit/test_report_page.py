@@ -443,7 +443,7 @@ def test_progress_counts_queries(tmp_path: Path) -> None:
 
 
 def test_unknown_language_is_a_settings_error(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no language 'eo'.*choose from: en"):
+    with pytest.raises(SettingsError, match="no language 'eo'.*choose from: en, de"):
         write_report(tmp_path / "r.html", [], language="eo")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-import string
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +17,8 @@ from PIL import Image
 from pairx_hooks import Artifact
 from pairx_plugin.errors import StoreError
 from pairx_plugin.report.bands import Band, band_of
-from pairx_plugin.report.english import ENGLISH
-from pairx_plugin.report.messages import LANGUAGES, Language, Messages
+from pairx_plugin.report.message_format import format_message, names_in
+from pairx_plugin.report.messages import LANGUAGE_TAGS, Messages
 from pairx_plugin.report.pictures import PictureEmbedder, encoded_picture
 from pairx_plugin.report.words import Words, short
 
@@ -68,7 +68,7 @@ def test_places_are_named_by_thirds(place: tuple[float, float] | None, words: st
 def test_unknown_score_scale_is_the_hosts_own() -> None:
     words = Words(Messages())
     assert words.scale("half_cosine") == "(1 + cosine) / 2, 0 to 1"
-    assert words.scale("furlongs") == "the host's own scale"
+    assert words.scale("furlongs") == "the host’s own scale"
 
 
 def test_plural_forms_are_chosen_by_number() -> None:
@@ -83,31 +83,63 @@ def test_message_of_a_record_without_its_values_falls_back() -> None:
     assert say.known("REASON_NOBODY_KNOWS", {}, "as it came") == "as it came"
 
 
-def test_language_that_lacks_a_message_says_it_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
-    german = Language(tag="de", messages={"QUERY": "Anfrage"}, plural=lambda n: "other")
-    monkeypatch.setitem(LANGUAGES, "de", german)
-    say = Messages("de")
-    assert (say("QUERY"), say("LINKS", n=1)) == ("Anfrage", "Table of the link")
+def test_language_that_lacks_a_message_says_it_in_english() -> None:
+    say = Messages("de", own=({}, {"ONLY_HERE": "{n, plural, one {one} other {#}}"}))
+    assert say("QUERY") == "Anfrage"
+    assert (say("ONLY_HERE", n=1), say("ONLY_HERE", n=2)) == ("one", "2")
 
 
-def test_every_message_is_a_format_string_without_markup() -> None:
-    for key, message in ENGLISH.items():
-        for text in [message] if isinstance(message, str) else message.values():
-            assert text.strip() == text and "<" not in text, key
-            assert all(name is None or name.isidentifier() for _, name, _, _ in string.Formatter().parse(text)), key
-        assert isinstance(message, str) or "other" in message, key
+@pytest.mark.parametrize("tag", LANGUAGE_TAGS)
+def test_every_language_has_every_message_with_the_same_values(tag: str) -> None:
+    english, own = Messages("en").table, Messages(tag).table
+    assert list(own) == list(english)
+    for key, message in own.items():
+        assert message.strip() == message and "<" not in message and "'" not in message, key
+        assert names_in(message) == names_in(english[key]), key
+        values = {name: 2 for name in names_in(message)}
+        if "date}" not in message:
+            assert format_message(message, values, tag), key
+
+
+@pytest.mark.parametrize("tag", LANGUAGE_TAGS[1:])
+def test_languages_are_translated(tag: str) -> None:
+    english, own = Messages("en").table, Messages(tag).table
+    sentences = [key for key, message in english.items() if len(re.sub(r"{[^}]*}", "", message)) > 15]
+    same = [key for key in sentences if own[key] == english[key]]
+    assert same == []
+
+
+def test_numbers_are_written_as_the_language_does() -> None:
+    written = {tag: Messages(tag)("SHARE", value=0.1234) for tag in LANGUAGE_TAGS}
+    no_break = "\u00a0"
+    assert written == {
+        "en": "12.3%",
+        "de": f"12,3{no_break}%",
+        "es": f"12,3{no_break}%",
+        "fr": f"12,3{no_break}%",
+        "it": "12,3%",
+    }
+    assert Messages("fr")("SEARCHED_VALUE", n=0) == "0 photo"
+    assert Messages("de")("SEARCHED_VALUE", n=0) == "0 Fotos"
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [("{", ValueError), ("}", ValueError), ("{n", ValueError), ("{n, plural, one {x}}", ValueError), ("{n}", KeyError)],
+)
+def test_broken_message_or_missing_value_is_an_error(message: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        format_message(message, {})
 
 
 def test_every_message_that_the_templates_name_exists() -> None:
-    import re
-
     folder = Path(__import__("pairx_plugin.report", fromlist=["page"]).__file__ or "").parent
     sources = [*folder.glob("templates/*"), *folder.glob("*.py")]
     named = {
         key for path in sources for key in re.findall(r"\bsay\(\"([A-Z0-9_]+)\"", path.read_text(encoding="utf-8"))
     }
     assert len(named) > 40
-    assert named <= set(ENGLISH)
+    assert named <= set(Messages("en").table)
 
 
 def test_digests_are_shortened_and_short_texts_stay() -> None:

@@ -1,0 +1,41 @@
+"""Three layers of a network that a reviewer may choose between: fine, medium and broad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...review import LayerChoice
+
+__all__ = ["choose_layers"]
+
+_STAGES = ("inside a stage", "not a stage", "")
+
+
+def choose_layers(model: Any) -> tuple[LayerChoice, ...]:
+    """Return one choice for each level.
+
+    Medium is the network's own default layer, else the suggested one. Fine is the stage before it whose grid is the
+    next finer one, broad the first stage after it with a coarser grid; a level without such a stage has no key.
+
+    Args:
+        model: an :class:`pairx_plugin.models.EmbeddingModel`.
+    """
+    from ...models.layers import list_layers  # it brings torch
+
+    layers = list_layers(model.network, model.input_size)
+    names = [layer.key for layer in layers]
+    suggested = next((layer.key for layer in layers if layer.suggested), "")
+    chosen = model.default_layer if model.default_layer in names else suggested
+    if not chosen:
+        return ()
+    medium = layers[names.index(chosen)]
+    stages = [layer for layer in layers if layer.reason not in _STAGES]
+    before = [layer for layer in stages if names.index(layer.key) < names.index(chosen)]
+    finer = [layer for layer in before if layer.grid > medium.grid]
+    after = [layer for layer in stages if names.index(layer.key) > names.index(chosen)]
+    fine = min(finer, key=lambda layer: layer.grid, default=None)
+    broad = next((layer for layer in after if layer.grid < medium.grid), None)
+    return tuple(
+        LayerChoice(level=level, key=layer.key, grid=layer.grid) if layer is not None else LayerChoice(level=level)
+        for level, layer in (("fine", fine), ("medium", medium), ("broad", broad))
+    )

@@ -1,0 +1,111 @@
+"""One explanation as the browser gets it: a record, and one grey picture for each colour map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairx_hooks import Annotation, Candidate, Explanation, RankedQuery
+
+from ..evidence import LayerEvidence
+from ..explanation import PairExplanation
+from ..rendering.colour_maps import Scale, as_field, grey_map, map_scale, shares, smoothed
+from ..rendering.pictures import encode
+
+__all__ = ["EvidenceParts", "kept_parts", "parts_of"]
+
+GAMMA = 0.5  # of what is written into a mask: it lifts weak relevance, which eight bits would lose
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceParts:
+    """What one explanation sends to the browser.
+
+    Attributes:
+        record: schema ``pairx.explanation/1``, without addresses of this machine.
+        masks: PNG bytes by their place in ``record["maps"]``; white is full colour, black none.
+    """
+
+    record: Mapping[str, Any]
+    masks: Mapping[int, bytes] = field(default_factory=dict)
+
+    @property
+    def n_bytes(self) -> int:
+        """About how much memory the parts take."""
+        return sum(map(len, self.masks.values())) + 400 * len(self.record.get("matches") or ()) + 4000
+
+
+def parts_of(explanation: PairExplanation, ranked_query: RankedQuery, candidate: Candidate) -> EvidenceParts:
+    """Return record and masks of a fresh explanation."""
+    record = explanation.to_json()
+    masks: dict[int, bytes] = {}
+    if explanation.layers:
+        record["maps"], masks = _maps(record.get("maps") or [], explanation.layers[0])
+    return EvidenceParts(record=_annotated(record, ranked_query, candidate), masks=masks)
+
+
+def kept_parts(explanation: Explanation, ranked_query: RankedQuery, candidate: Candidate) -> EvidenceParts:
+    """Return the record that a host has kept; its masks were not."""
+    record = explanation.to_json()["record"]
+    return EvidenceParts(record=_annotated({**record, "maps": []}, ranked_query, candidate))
+
+
+def _maps(
+    described: Sequence[Mapping[str, Any]], layer: LayerEvidence
+) -> tuple[list[dict[str, Any]], dict[int, bytes]]:
+    """Return the descriptions with their encoding, and the masks, on one scale for both sides and all matches."""
+    pixels = [[smoothed(values) for values in maps] for maps in (layer.pixels_0, layer.pixels_1)]
+    whole = [shares(np.abs(values)) for values in (layer.relevance_0, layer.relevance_1)]
+    scales = {"pixel": map_scale([*pixels[0], *pixels[1]]), "intermediate": map_scale(whole)}
+    maps: list[dict[str, Any]] = []
+    masks: dict[int, bytes] = {}
+    for number, item in enumerate(described):
+        side, kind = int(item["side"]), str(item["kind"])
+        values = whole[side] if item["rank"] is None else pixels[side][int(item["rank"]) - 1]
+        grey = _grey(values, scales[kind].vmax)
+        height, width = grey.shape
+        masks[number] = encode(grey, "png")
+        maps.append({**item, "width": width, "height": height, "encoding": "gray8", "gamma": GAMMA})
+    return maps, masks
+
+
+def _grey(values: NDArray[np.float32], vmax: float) -> NDArray[np.uint8]:
+    field_ = as_field(values)
+    strength = np.power(np.clip(field_ / vmax, 0.0, 1.0), GAMMA) if vmax > 0 else np.zeros_like(field_)
+    return grey_map(strength, Scale(0.0, 1.0))
+
+
+def _annotated(record: Mapping[str, Any], ranked_query: RankedQuery, candidate: Candidate) -> dict[str, Any]:
+    """Say whose chips these are, and leave out where files lie on this machine."""
+    images = []
+    for image in record.get("images") or ():
+        annotation = ranked_query.query if image.get("role") == "query" else candidate.annotation
+        images.append({**image, **_facts(annotation)})
+    return {
+        **record,
+        "images": images,
+        "score": candidate.score,
+        "score_scale": ranked_query.score_scale,
+        "ranked_by": {
+            "model_id": ranked_query.model_id,
+            "same_model": record.get("model_id") == ranked_query.model_id,
+        },
+    }
+
+
+def _facts(annotation: Annotation) -> dict[str, Any]:
+    name = PurePath(annotation.image.replace("\\", "/")).name
+    return {
+        "uri": name,
+        "filename": str(annotation.extra.get("file_name") or name),
+        "annotation_id": annotation.annotation_id,
+        "encounter_id": annotation.extra.get("encounter_id"),
+        "individual_id": annotation.name,
+        "species": annotation.species,
+        "viewpoint": annotation.viewpoint,
+    }

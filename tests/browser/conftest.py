@@ -1,0 +1,155 @@
+"""A real browser on a real server: Chromium as the system has it, driven by Playwright."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+AXE = "axe-core@4.10.3"
+
+
+def _scripted():
+    spec = importlib.util.spec_from_file_location("review_source", Path(__file__).parents[1] / "review_source.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """One Chromium for all tests; PAIRX_CHROMIUM names another one than the system's."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (extra 'test')")
+    found = os.environ.get("PAIRX_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed (apt-get install chromium)")
+    with playwright.sync_playwright() as running:
+        launched = running.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield launched
+        launched.close()
+
+
+class Running:
+    """A server in a thread, with the host that it shows."""
+
+    def __init__(self, source, **options) -> None:
+        import uvicorn
+
+        from pairx_plugin.review import ReviewOptions, ReviewServer
+
+        self.source, self._server = source, ReviewServer(source, ReviewOptions(**options))
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        config = uvicorn.Config(self._server.app, log_level="error", timeout_graceful_shutdown=1, lifespan="off")
+        self._runner = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._runner.run, kwargs={"sockets": [listening]}, daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + 15
+        while not self._runner.started:
+            assert time.monotonic() < deadline, "the server does not start"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        self.source.gate.set()
+        self._server.close()
+        self._runner.should_exit = True
+        self._thread.join(timeout=15)
+
+
+@pytest.fixture
+def serve(tmp_path) -> Iterator[object]:
+    """Start a server over a scripted host: ``serve(script, names=..., **options)``."""
+    pytest.importorskip("fastapi", reason="FastAPI is not installed (extra 'serve')")
+    running: list[Running] = []
+
+    def start(script=None, *, n=6, names=None, **options) -> Running:
+        source = _scripted().ScriptedSource(tmp_path, script, n=n, names=names)
+        running.append(Running(source, **options))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
+def open_page(browser) -> Iterator[object]:
+    """Open a page as somebody would: ``open_page(server, width=1440, ...)``; its complaints fail the test."""
+    contexts, complaints = [], []
+
+    def open_one(server, *, width=1440, height=900, path="/", ready=True, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)
+        page.on("request", lambda request: complaints.append(request.url) if _is_foreign(request, server) else None)
+        page.goto(server.address + path)
+        if ready:
+            page.wait_for_selector("#candidates [aria-selected=true]")
+            page.wait_for_selector(".frame:not(.loading)")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _is_complaint(message) -> bool:
+    # The browser itself writes a line for each answer that is no success; which answers come is each test's own matter.
+    return message.type in ("error", "warning") and "Failed to load resource" not in message.text
+
+
+def _is_foreign(request, server) -> bool:
+    return not request.url.startswith((server.address, "data:", "blob:"))
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, fetched once from the npm registry into the cache of this checkout."""
+    cache = ROOT / ".ci" / "cache" / "axe"
+    script = cache / "axe.min.js"
+    if not script.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip("axe-core is not in .ci/cache, and there is no npm to fetch it")
+        cache.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run([npm, "pack", AXE], cwd=cache, capture_output=True, text=True, timeout=120, check=False)
+        packed = sorted(cache.glob("axe-core-*.tgz"))
+        if done.returncode or not packed:
+            pytest.skip(f"axe-core cannot be fetched: {done.stderr.strip()[-200:]}")
+        with tarfile.open(packed[-1]) as archive:
+            script.write_bytes(archive.extractfile("package/axe.min.js").read())
+    return script.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def check_axe(axe):
+    """Run axe on a page and fail on what it finds serious or critical; lesser findings are in the message as well."""
+
+    def check(page, name: str) -> None:
+        page.evaluate(axe)
+        options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+        if page.viewport_size["width"] < 1024:
+            # What lies half under the bar of decisions counts as small there, although it scrolls out of it; sizes
+            # have a test of their own.
+            options["rules"] = {"target-size": {"enabled": False}}
+        found = page.evaluate("options => axe.run(document, options)", options)["violations"]
+        grave = [item for item in found if item["impact"] in ("serious", "critical")]
+        words = [f"{item['id']} ({item['impact']}): {item['nodes'][0]['html'][:160]}" for item in found]
+        assert grave == [], f"{name}: " + "\n".join(words)
+
+    return check

@@ -1,0 +1,250 @@
+"""The pair in a browser: lines and colours drawn from data, pointing, zooming, hiding, and places with partners."""
+
+from __future__ import annotations
+
+import pytest
+
+EXPECT = pytest.importorskip("playwright.sync_api").expect
+
+
+@pytest.fixture
+def page(serve, open_page):
+    shown = open_page(serve())
+    EXPECT(shown.locator("#state")).to_be_empty()
+    return shown
+
+
+def opacity(page, selector: str) -> float:
+    page.wait_for_timeout(200)  # the fading itself
+    return float(page.locator(selector).first.evaluate("element => getComputedStyle(element).opacity"))
+
+
+def look(page, side: int) -> dict[str, float]:
+    """The part of the photograph that a pane shows."""
+    box, pane = (page.locator(what).nth(side).bounding_box() for what in (".photo", ".border"))
+    zoom = box["width"] / pane["width"]
+    return {"zoom": zoom, "x": (pane["x"] - box["x"]) / box["width"], "y": (pane["y"] - box["y"]) / box["height"]}
+
+
+def middle(page, selector: str) -> tuple[float, float]:
+    box = page.locator(selector).first.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_photographs_keep_their_proportions_and_query_stands_left(page):
+    query, candidate = (page.locator(".border").nth(side).bounding_box() for side in (0, 1))
+    assert query["width"] / query["height"] == pytest.approx(1.5, abs=0.02)
+    assert query["x"] + query["width"] < candidate["x"]
+    page.keyboard.press("x")
+    query, candidate = (page.locator(".border").nth(side).bounding_box() for side in (0, 1))
+    assert candidate["x"] + candidate["width"] < query["x"]
+
+
+def test_links_differ_by_more_than_colour(page):
+    page.fill("#count", "20")
+    links = page.locator(".link").evaluate_all(
+        """links => links.map(link => {
+            const core = link.querySelector(".line .core");
+            const style = getComputedStyle(core);
+            const casing = getComputedStyle(link.querySelector(".line .casing"));
+            return [link.dataset.rank, style.stroke, core.getAttribute("stroke-dasharray"), casing.stroke];
+        })"""
+    )
+    assert len(links) == 20
+    looks = {(colour, dash) for rank, colour, dash, _ in links if int(rank) <= 15}
+    assert len(looks) == 15
+    assert {casing for *_, casing in links} == {"rgb(255, 255, 255)"}
+    numbers = page.locator(".plate text").all_text_contents()
+    assert sorted(numbers, key=int) == sorted([str(n) for n in range(1, 21)] * 2, key=int)
+
+
+def test_ring_is_as_large_as_a_cell(page):
+    ring = page.locator(".link[data-rank='1'] .ring .core").first
+    pane = page.locator(".border").first.bounding_box()
+    assert float(ring.get_attribute("rx")) == pytest.approx(pane["width"] / 14 / 2, rel=0.02)
+
+
+def test_hover_highlights_and_click_selects(page):
+    x, y = middle(page, ".link[data-rank='3'] .reach")
+    page.mouse.move(x, y)
+    assert opacity(page, ".link[data-rank='3']") == 1
+    assert opacity(page, ".link[data-rank='1']") == pytest.approx(0.25)
+    EXPECT(page.locator('.tint[data-rank="3"]:not([visibility=hidden])')).to_have_count(2)  # its own map alone
+    page.mouse.move(5, 5)
+    assert opacity(page, ".link[data-rank='1']") == 1
+    page.mouse.click(x, y)
+    page.mouse.move(5, 5)
+    EXPECT(page.locator(".link[data-rank='3']")).to_have_attribute("aria-pressed", "true")
+    assert opacity(page, ".link[data-rank='1']") == pytest.approx(0.25)
+    page.mouse.click(x, y)
+    EXPECT(page.locator(".link[data-rank='3']")).to_have_attribute("aria-pressed", "false")
+
+
+def test_focus_highlights_and_enter_selects(page):
+    page.locator(".link[data-rank='2']").focus()
+    assert opacity(page, ".link[data-rank='5']") == pytest.approx(0.25)
+    page.keyboard.press("Enter")
+    EXPECT(page.locator(".link[data-rank='2']")).to_have_attribute("aria-pressed", "true")
+    label = page.locator(".link[data-rank='2']").get_attribute("aria-label")
+    assert label.startswith("Link 2: ") and "in the query" in label
+    page.keyboard.press("Escape")
+    EXPECT(page.locator(".link[data-rank='2']")).to_have_attribute("aria-pressed", "false")
+
+
+def test_table_and_drawing_point_at_the_same_link(page):
+    page.click("#links-part summary")
+    page.locator("#links tbody tr").nth(4).hover()
+    EXPECT(page.locator(".link.on")).to_have_attribute("data-rank", "5")
+    page.click("#links [data-rank='4'] button")
+    EXPECT(page.locator(".link[data-rank='4']")).to_have_attribute("aria-pressed", "true")
+    EXPECT(page.locator("#links tr.on")).to_have_attribute("data-rank", "4")
+
+
+def test_held_key_hides_everything_drawn(page):
+    def shown() -> list[str]:
+        return page.locator(".links, .masks").evaluate_all("all => all.map(one => getComputedStyle(one).visibility)")
+
+    page.keyboard.press("v")
+    before = page.locator(".frame").screenshot()
+    page.keyboard.down("h")
+    assert set(shown()) == {"hidden"}
+    EXPECT(page.locator(".photo").first).to_have_css("filter", "none")
+    assert page.locator(".frame").screenshot() != before
+    page.keyboard.up("h")
+    assert "hidden" not in shown()
+    page.locator("#hide-all").focus()
+    page.keyboard.press("Space")  # by keyboard the button stays pressed, as nobody can hold and look around
+    assert set(shown()) == {"hidden"}
+    page.keyboard.press("Space")
+    assert "hidden" not in shown()
+
+
+def test_colour_and_strength_are_the_browsers_work(page):
+    page.click("label[for=view-colours]")
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    tint = '.tint[data-kind="pixel"][data-rank="1"]'
+    assert opacity(page, tint) == pytest.approx(0.6)
+    assert page.locator(tint).first.evaluate("tint => getComputedStyle(tint).fill") == "rgb(86, 180, 233)"
+    page.fill("#opacity", "20")
+    assert opacity(page, tint) == pytest.approx(0.2)
+    page.locator("#swap").focus()
+    page.keyboard.press("]")
+    assert opacity(page, tint) == pytest.approx(0.3)
+    page.select_option("#map-kind", "intermediate")
+    EXPECT(page.locator('.tint[data-kind="intermediate"]:not([visibility=hidden])')).to_have_count(2)
+    EXPECT(page.locator('.tint[data-kind="pixel"]:not([visibility=hidden])')).to_have_count(0)
+    assert [url for url in requests if "/maps/" in url] == []
+
+
+def test_wheel_enlarges_at_the_pointer_and_the_other_side_follows(page):
+    pane = page.locator(".border").first.bounding_box()
+    x, y = pane["x"] + pane["width"] * 0.7, pane["y"] + pane["height"] * 0.3
+    before = look(page, 0)
+    under = (before["x"] + 0.7 / before["zoom"], before["y"] + 0.3 / before["zoom"])
+    page.mouse.move(x, y)
+    for _ in range(3):
+        page.mouse.wheel(0, -120)
+    after = look(page, 0)
+    assert after["zoom"] > 1.8
+    assert after["x"] + 0.7 / after["zoom"] == pytest.approx(under[0], abs=0.01)
+    assert after["y"] + 0.3 / after["zoom"] == pytest.approx(under[1], abs=0.01)
+    assert look(page, 1)["zoom"] == pytest.approx(after["zoom"], rel=0.01)
+    page.click("#zoom-fit")
+    assert look(page, 0)["zoom"] == pytest.approx(1, abs=0.01)
+    page.click("#linked")
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -120)
+    assert look(page, 0)["zoom"] > 1.2 and look(page, 1)["zoom"] == pytest.approx(1, abs=0.01)
+
+
+def test_dragging_moves_an_enlarged_photograph(page):
+    page.keyboard.press("z")
+    before = look(page, 0)
+    pane = page.locator(".border").first.bounding_box()
+    page.mouse.move(pane["x"] + 60, pane["y"] + pane["height"] - 40)
+    page.mouse.down()
+    page.mouse.move(pane["x"] + 160, pane["y"] + pane["height"] - 40, steps=5)
+    page.mouse.up()
+    assert look(page, 0)["x"] < before["x"]
+    assert page.locator("#probe-words").inner_text() == ""  # a drag is no press
+
+
+def test_press_on_a_place_shows_its_likely_partner(page):
+    pane = page.locator(".border").first.bounding_box()
+    page.mouse.click(pane["x"] + pane["width"] * 0.5, pane["y"] + pane["height"] * 0.93)
+    EXPECT(page.locator("#probe-words")).to_contain_text("estimate of the partner")
+    guess = page.locator(".guess circle.core")
+    other = page.locator(".border").nth(1).bounding_box()
+    frame = page.locator(".pair").bounding_box()
+    x = (float(guess.get_attribute("cx")) + frame["x"] - other["x"]) / other["width"]
+    y = (float(guess.get_attribute("cy")) + frame["y"] - other["y"]) / other["height"]
+    # The scripted links of rank 1 shift every cell by one row down and one column left.
+    assert x == pytest.approx(0.5 - 1 / 14, abs=0.03) and y == pytest.approx(min(1.0, 0.93 + 1 / 14), abs=0.03)
+    page.click("#candidate-2")
+    EXPECT(page.locator("#probe-words")).to_be_empty()
+
+
+def test_place_can_be_marked_and_moved_by_keyboard(page):
+    page.locator(".pane").first.focus()
+    page.keyboard.press("Enter")
+    EXPECT(page.locator("#probe-words")).not_to_be_empty()
+    before = page.locator(".probe path.core").first.get_attribute("d")
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".probe path.core").first.get_attribute("d") != before
+    assert page.locator("#candidates [aria-selected=true]").get_attribute("data-rank") == "1"
+    page.keyboard.press("Escape")
+    EXPECT(page.locator("#probe-words")).to_be_empty()
+
+
+def test_no_partner_is_made_up_from_too_few_links(serve, open_page):
+    page = open_page(serve({1: "few"}))
+    EXPECT(page.locator(".link")).to_have_count(3)
+    pane = page.locator(".border").first.bounding_box()
+    page.mouse.click(pane["x"] + 10, pane["y"] + pane["height"] - 10)
+    EXPECT(page.locator("#probe-words")).to_contain_text("too few links")
+    EXPECT(page.locator(".guess")).to_have_count(0)
+
+
+def test_chosen_link_out_of_sight_is_brought_into_sight(page):
+    page.keyboard.press("z")
+    page.click("#links-part summary")
+    for rank in (2, 5, 8):
+        page.click(f"#links [data-rank='{rank}'] button")
+        for side in (0, 1):
+            ring = page.locator(f".link[data-rank='{rank}'] .ring").nth(side)
+            EXPECT(ring).to_have_attribute("visibility", "visible")
+
+
+def test_layer_and_explainer_pickers_ask_for_other_evidence(serve, open_page):
+    server = serve()
+    page = open_page(server)
+    EXPECT(page.locator("#state")).to_be_empty()
+    EXPECT(page.locator("#level-broad")).to_be_disabled()
+    EXPECT(page.locator("#explainer option[value=other]")).to_be_disabled()
+    page.click("label[for=level-fine]")
+    EXPECT(page.locator("#state")).to_be_empty()
+    assert ("q1", 1, "blocks.2") in [(query, rank, asked.layer_key) for query, rank, asked in server.source.asked]
+    assert "7%" in (page.locator("label[for=level-medium]").get_attribute("title") or "")
+
+
+def test_blinking_rests_where_motion_is_not_wanted(serve, open_page):
+    page = open_page(serve(), reduced_motion="reduce")
+    EXPECT(page.locator("#state")).to_be_empty()
+    page.keyboard.press("b")
+    first = page.locator(".pane").evaluate_all("panes => panes.map(pane => pane.getAttribute('visibility'))")
+    page.wait_for_timeout(1000)
+    again = page.locator(".pane").evaluate_all("panes => panes.map(pane => pane.getAttribute('visibility'))")
+    assert first == again == [None, "hidden"]
+    page.keyboard.press("b")
+    turned = page.locator(".pane").evaluate_all("panes => panes.map(pane => pane.getAttribute('visibility'))")
+    assert turned == ["hidden", None]
+
+
+def test_blinking_shows_one_and_the_other(page):
+    page.keyboard.press("b")
+    seen, shown = set(), "panes => panes.map(pane => pane.getAttribute('visibility'))"
+    for _ in range(12):
+        seen.add(tuple(page.locator(".pane").evaluate_all(shown)))
+        page.wait_for_timeout(150)
+    assert seen == {(None, "hidden"), ("hidden", None)}

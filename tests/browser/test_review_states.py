@@ -1,0 +1,225 @@
+"""Evidence that is on its way, or never comes: each state looks and reads differently, and nothing waits for it."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+EXPECT = pytest.importorskip("playwright.sync_api").expect
+
+
+def state(page):
+    return page.locator("#state .state")
+
+
+def wait_for(condition, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_photographs_and_decisions_do_not_wait_for_evidence(serve, open_page):
+    server = serve({1: "stuck"})
+    page = open_page(server)
+    EXPECT(state(page)).to_have_class(re.compile("state-running"))
+    EXPECT(state(page)).to_contain_text("Loading the network")
+    assert page.locator(".photo").evaluate_all("all => all.every(photo => photo.getAttribute('href'))")
+    page.keyboard.press("1")
+    EXPECT(page.locator("#candidate-1 .badge-match")).to_be_visible()
+
+
+def test_waiting_says_how_many_come_first(serve, open_page):
+    server = serve({1: "stuck", 2: "stuck"})
+    first = open_page(server)
+    EXPECT(state(first)).to_have_class(re.compile("state-running"))
+    second = open_page(server)
+    second.click("#candidate-5")
+    EXPECT(state(second)).to_have_class(re.compile("state-queued"))
+    EXPECT(state(second)).to_contain_text("1 explanation comes first. You can decide meanwhile.")
+    EXPECT(second.locator("#candidate-5 .standing")).to_contain_text("waiting")
+
+
+def test_lines_come_first_and_colours_after(serve, open_page):
+    server = serve({1: "slow"})
+    page = open_page(server)
+    EXPECT(page.locator(".link:not(.unseen)")).to_have_count(8)
+    EXPECT(state(page)).to_contain_text("The lines are ready; the colours are on their way.")
+    EXPECT(page.locator("#words")).to_contain_text("Not a probability.")
+    page.click("label[for=view-colours]")
+    EXPECT(page.locator("#no-colours")).to_be_visible()
+    server.source.gate.set()
+    EXPECT(page.locator('.tint[data-kind="pixel"]:not([visibility=hidden])')).to_have_count(10)
+    EXPECT(page.locator("#no-colours")).to_be_hidden()
+    EXPECT(page.locator("#state")).to_be_empty()
+
+
+def test_chosen_link_stays_chosen_when_colours_come(serve, open_page):
+    server = serve({1: "slow"})
+    page = open_page(server)
+    page.locator(".link[data-rank='2']").focus()
+    page.keyboard.press("Enter")
+    server.source.gate.set()
+    EXPECT(page.locator("#state")).to_be_empty()
+    EXPECT(page.locator(".link[data-rank='2']")).to_have_attribute("aria-pressed", "true")
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "words", "retry"),
+    [
+        ("failed", "failed", "There was not enough memory.", True),
+        ("broken", "failed", "Relevance could not be carried back", False),
+        ("unsupported", "unsupported", "This kind of network cannot be explained.", False),
+        ("lost", "failed", "The photograph cannot be opened.", False),
+        ("lines", "part", "there are no colours", False),
+        ("stale_chip", "stale", "A photograph has changed since it was ranked", False),
+        ("stale_model", "stale", "The network has changed since it ranked", False),
+    ],
+)
+def test_each_end_reads_differently_and_offers_what_helps(serve, open_page, how, kind, words, retry):
+    server = serve({2: how})
+    page = open_page(server)
+    page.click("#candidate-2")
+    EXPECT(state(page)).to_have_class(re.compile(rf"state-{kind}\b"))
+    EXPECT(state(page)).to_contain_text(words)
+    EXPECT(page.locator("#retry")).to_have_count(int(retry))
+    EXPECT(page.locator("#anew")).to_have_count(int(kind == "stale"))
+    EXPECT(page.locator("#candidates [role=option]")).to_have_count(6)
+    EXPECT(page.locator(".verdict.match")).to_be_enabled()
+    assert "/secret/place" not in page.content()
+
+
+def test_states_look_different(serve, open_page):
+    script = {1: "failed", 2: "unsupported", 3: "stale_chip", 4: "lines", 5: "stuck"}
+    page = open_page(serve(script))
+    looks = set()
+    for rank, kind in ((1, "failed"), (2, "unsupported"), (3, "stale"), (4, "part"), (5, "running")):
+        page.click(f"#candidate-{rank}")
+        EXPECT(state(page)).to_have_class(re.compile(rf"state-{kind}\b"))
+        style = state(page).evaluate(
+            "box => (s => [s.borderStyle, s.borderColor, s.backgroundColor].join())(getComputedStyle(box))"
+        )
+        looks.add((style, state(page).locator("path").first.get_attribute("d")))
+    assert len(looks) == 5 and len({icon for _, icon in looks}) == 5
+
+
+def test_retry_brings_the_evidence(serve, open_page):
+    page = open_page(serve({1: "failed"}))
+    EXPECT(state(page)).to_contain_text("OUT_OF_MEMORY")
+    page.click("#retry")
+    EXPECT(page.locator(".link:not(.unseen)")).to_have_count(8)
+    EXPECT(page.locator("#state")).to_be_empty()
+
+
+def test_stale_evidence_is_made_anew_when_asked(serve, open_page):
+    page = open_page(serve({1: "stale_model"}))
+    EXPECT(page.locator(".link:not(.unseen)")).to_have_count(8)  # what the network of that time found
+    page.click("#anew")
+    EXPECT(page.locator("#state")).to_be_empty()
+    EXPECT(page.locator(".link:not(.unseen)")).to_have_count(8)
+
+
+def test_lines_on_other_pixels_are_not_drawn(serve, open_page):
+    page = open_page(serve({1: "stale_chip"}))
+    EXPECT(state(page)).to_have_class(re.compile("state-stale"))
+    EXPECT(page.locator(".link")).to_have_count(0)
+
+
+def test_lost_photograph_costs_nothing_else(serve, open_page):
+    page = open_page(serve({1: "lost"}))
+    EXPECT(page.locator(".caption.candidate")).to_contain_text("You can still decide")
+    page.keyboard.press("3")
+    page.keyboard.press("1")
+    EXPECT(page.locator("#candidate-1 .badge-unsure")).to_be_visible()
+
+
+def test_doubts_stand_before_everything_else(serve, open_page):
+    page = open_page(serve({1: "doubtful"}))
+    EXPECT(page.locator("#words > :first-child")).to_have_class("doubts")
+    EXPECT(page.locator(".doubts")).to_contain_text("A third of the chip is black.")
+
+
+def test_next_two_are_prefetched_and_leaving_cancels(serve, open_page):
+    server = serve({2: "stuck", 3: "stuck", 5: "stuck"})
+    page = open_page(server)
+    EXPECT(page.locator("#state")).to_be_empty()
+    wait_for(lambda: [rank for _, rank, _ in server.source.asked] == [1, 2])  # 3 waits behind it, 4 is not asked for
+    page.click("#candidate-5")
+    wait_for(lambda: 2 in server.source.cancelled)
+    wait_for(lambda: [rank for _, rank, _ in server.source.asked][-1] == 5)
+    assert 3 not in [rank for _, rank, _ in server.source.asked]
+    page.goto("about:blank")
+    wait_for(lambda: 5 in server.source.cancelled)
+    assert server._server.services.queue.jobs_of("q1")[-1].over
+
+
+def test_other_query_is_shown_without_evidence_of_the_first(serve, open_page):
+    server = serve({1: "slow"})
+    page = open_page(server)
+    EXPECT(page.locator(".link:not(.unseen)")).to_have_count(8)
+    page.click("#next-query")
+    wait_for(lambda: 1 in server.source.cancelled)
+    EXPECT(page.locator("#query-name")).to_have_text("IMG_0422.jpg")
+    server.source.gate.set()
+    EXPECT(page.locator("#state")).to_be_empty()
+    assert {query for query, *_ in server.source.asked} == {"q1", "q2"}
+    page.go_back()
+    EXPECT(page.locator("#query-name")).to_have_text("IMG_0412.jpg")
+
+
+def test_restarted_server_is_written_to_again(serve, open_page):
+    server = serve()
+    page = open_page(server)
+    EXPECT(page.locator("#state")).to_be_empty()
+    server._server.app._secret = b"another one, as after a restart"
+    page.keyboard.press("1")
+    EXPECT(page.locator("#candidate-1 .badge-match")).to_be_visible()
+
+
+def test_keys_rest_while_somebody_types_and_say_so(serve, open_page):
+    page = open_page(serve())
+    page.locator("#note").focus()
+    EXPECT(page.locator("#resting")).to_be_visible()
+    page.keyboard.type("1 2 3 vxz")
+    EXPECT(page.locator("#candidate-1 .badge-none")).to_be_visible()
+    assert page.input_value("#note") == "1 2 3 vxz" and page.locator("#view-lines").is_checked()
+    page.locator("#candidates").focus()
+    EXPECT(page.locator("#resting")).to_be_hidden()
+
+
+def test_keys_can_be_switched_off_and_changed(serve, open_page):
+    page = open_page(serve())
+    page.keyboard.press("?")
+    EXPECT(page.locator("#keys")).to_be_visible()
+    page.click("[data-name=match] button")
+    page.keyboard.press("2")
+    EXPECT(page.locator("#keys-wrong")).to_contain_text("2 is taken by: No match")
+    page.click("[data-name=match] button")
+    page.keyboard.press("m")
+    EXPECT(page.locator("[data-name=match] kbd")).to_have_text("M")
+    page.click("#keys-close")
+    page.keyboard.press("1")
+    EXPECT(page.locator("#candidate-1 .badge-none")).to_be_visible()
+    page.keyboard.press("m")
+    EXPECT(page.locator("#candidate-1 .badge-match")).to_be_visible()
+    page.reload()
+    EXPECT(page.locator("kbd[data-key=match]")).to_have_text("M")
+    page.keyboard.press("?")
+    page.uncheck("#keys-on")
+    page.click("#keys-close")
+    page.keyboard.press("m")
+    page.wait_for_timeout(300)
+    EXPECT(page.locator(".badge-match")).to_have_count(1)
+    EXPECT(page.locator("kbd[data-key=match]")).to_be_hidden()
+
+
+def test_live_region_tells_what_happens(serve, open_page):
+    page = open_page(serve({2: "broken"}))
+    news = page.locator("#news")
+    EXPECT(news).to_have_text(re.compile("The explanation is ready"))
+    page.keyboard.press("ArrowRight")
+    EXPECT(news).to_have_text(re.compile("Candidate 2, Ngaio 2|could not be explained"))
+    page.keyboard.press("2")
+    EXPECT(news).to_have_text(re.compile("Candidate 2: No match|Candidate 3"))
