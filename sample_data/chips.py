@@ -1,4 +1,14 @@
-"""Cutting chips: the part of a photograph inside an annotation's box, turned upright."""
+"""Cutting chips for training and for the figures: the part of a photograph inside its box, turned upright.
+
+The plugin cuts chips too (`pairx_plugin.chips.cut_chip`), for hosts and readers: with the box's aspect, warnings
+and checks, and black outside of the photograph. This function squashes the box to a square of the network at once
+and takes about half the time (4 ms against 7 ms for a shipped photograph), and it needs NumPy and Pillow alone.
+
+Outside of the photograph it is white, and must stay so: the shipped network was trained on such chips, and
+`checkpoint/figures.json` was measured on them. With black the held-out set's rank-1 falls from 91.5 % to 91.25 %
+and its mAP from 0.869 to 0.867, as 35 of its 400 boxes overhang; the figures of the shipped photographs are the
+same to four digits with either fill, and with the plugin's chips.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from . import demo, explain, hooks, layers, report, run
+from . import benchmark, demo, explain, hooks, layers, report, run, serve
 from .failures import CarefulGroup, watch_logging
 from .versions import print_versions
 
@@ -44,5 +44,7 @@ app.command("demo")(demo.demo)
 app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("serve")(serve.serve)
 app.command("layers")(layers.layers)
 app.command("hooks")(hooks.hooks)
+app.command("benchmark")(benchmark.benchmark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..errors import HostError
 from .display import output, print_json, steps
 from .failures import PARTIAL
 from .highlights import Highlight, find_highlights
+from .options import ModelOptions, parse_model_options, usable_folder
 from .run import is_partial, print_summary, report_of
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def demo(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Another network than the sample's: an id or a checkpoint.")
     ] = "sample",
+    model_option: ModelOptions = None,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Show the report in the browser when it is written.")
     ] = False,
@@ -39,13 +42,14 @@ def demo(
 
     The animals are drawn by this project; the sample network has never seen the individuals that are shown.
     """
+    options, folder = parse_model_options(model_option, input_size=None), usable_folder(output_folder).absolute()
     with steps() as progress:
         progress.begin("load")
         from ..hosts.local import LocalHost
         from ..models.catalogue import ModelCatalogue
 
-        config = _config(output_folder, queries, top_k, model)
-        network = ModelCatalogue().load(config.model)
+        config = _config(folder, queries, top_k, model)
+        network = ModelCatalogue().load(config.model, **options)
         with LocalHost(config, model=network, progress=progress) as host:
             summary = host.run()
         with LocalHost(_all_as_queries(config), model=network, progress=progress) as host:
@@ -53,16 +57,9 @@ def demo(
         page = report_of(config.database, summary, progress)
     found = find_highlights(summary)
     if as_json:
-        highlights = {item.kind: item.to_json() for item in found}
-        figures = {
-            "n_judged": whole.n_judged,
-            "rank_1": whole.rank_1,
-            "mean_average_precision": whole.mean_average_precision,
-        }
-        answer = {**summary.to_json(), "whole_sample": figures, "look_at": highlights}
-        print_json({**answer, "report": None if page is None else str(page)})
+        print_json(_answer(summary, whole, network.notes, found, page))
     else:
-        print_summary(summary, page)
+        print_summary(summary, page, network.notes)
         _print_figures(whole)
         _print_highlights(found, page)
     if open_page and page is not None:
@@ -102,12 +99,11 @@ def _config(folder: Path, queries: int, top_k: int, model: str) -> LocalHostConf
     from ..hosts.local import LocalHostConfig
 
     sample = _sample_data()
-    absolute = folder.expanduser().absolute()
     return LocalHostConfig.from_mapping(
         {
             "annotations": str(sample.path_of("annotations")),
-            "output": str(absolute),
-            "database": f"sqlite:///{(absolute / 'reviews.sqlite3').as_posix()}",
+            "output": str(folder),
+            "database": f"sqlite:///{(folder / 'reviews.sqlite3').as_posix()}",
             "model": model,
             "queries": sample_queries(queries),
             "pairx_explain": True,
@@ -120,6 +116,22 @@ def _config(folder: Path, queries: int, top_k: int, model: str) -> LocalHostConf
 def _all_as_queries(config: LocalHostConfig) -> LocalHostConfig:
     """Every photograph as a query, for figures that a few queries cannot give; embeddings are there, so it is quick."""
     return replace(config, queries="all", n_candidates=1, database="sqlite:///:memory:", pairx={})
+
+
+def _answer(
+    summary: RunSummary, whole: RunSummary, notes: Sequence[str], found: list[Highlight], page: Path | None
+) -> dict[str, Any]:
+    return {
+        **summary.to_json(),
+        "notes": list(notes),
+        "whole_sample": {
+            "n_judged": whole.n_judged,
+            "rank_1": whole.rank_1,
+            "mean_average_precision": whole.mean_average_precision,
+        },
+        "look_at": {item.kind: item.to_json() for item in found},
+        "report": None if page is None else str(page),
+    }
 
 
 def _print_figures(whole: RunSummary) -> None:

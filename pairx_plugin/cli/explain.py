@@ -13,14 +13,16 @@ from ..errors import MissingExtra, SettingsError, StoreError
 from ..settings import Settings
 from .display import Steps, output, print_json, steps, table
 from .failures import BAD_INPUT, FAILED, PARTIAL, is_input_code, print_error
-from .options import ModelOptions, parse_box, parse_model_options, parse_pairs, parse_size
+from .options import ModelOptions, parse_box, parse_model_options, parse_pairs, parse_size, usable_folder
 
 if TYPE_CHECKING:
-    from ..report import ReportQuery
+    from ..report import ReportQuery, RunFacts
     from .pair_host import Subject
     from .pair_files import PairFiles
 
 __all__ = ["explain"]
+
+_OF_A_HOST = ("explain", "top_k")
 
 
 def explain(
@@ -71,8 +73,9 @@ def explain(
 ) -> None:
     """Explain why a network finds a query photograph and other photographs similar.
 
-    A candidate that cannot be read or explained says why and keeps its place; the others are explained all the same,
-    and the exit code is 3. It is 2 or 1 where none could be explained.
+    Every candidate gets a folder with a record. A candidate that cannot be read or explained keeps its place, and its
+    record says why; the others are explained all the same, and the exit code is 3. It is 2 or 1 where none could be
+    explained.
     """
     settings = _settings(
         {
@@ -82,23 +85,31 @@ def explain(
             "explainer": explainer,
             "pictures": view,
             "picture_format": picture_format,
-            **parse_pairs(setting, "--set"),
-        }
+        },
+        parse_pairs(setting, "--set"),
     )
     asked, others = _subjects(query, candidates, bbox_query, theta_query, bbox_candidate, theta_candidate)
     options = parse_model_options(model_option, input_size=parse_size(input_size))
+    folder = usable_folder(output_folder)
     with steps() as progress:
-        found, notes = _explained(asked, others, model, options, settings, progress)
-        files = _written(output_folder, found, notes, with_report, progress)
+        found, run = _explained(asked, others, model, options, settings, progress)
+        files = _written(folder, found, run, settings, with_report, progress)
     if as_json:
         print_json(files.to_json())
     else:
-        _print(found, files, notes)
+        _print(found, files, run)
     _exit(found, files)
 
 
-def _settings(given: dict[str, Any]) -> Settings:
-    return Settings.from_mapping({name: value for name, value in given.items() if value is not None})
+def _settings(options: dict[str, Any], pairs: dict[str, Any]) -> Settings:
+    """Return the settings of options of their own and of ``--set``; what would be overlooked is refused."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in pairs:
+        if name in given:
+            raise SettingsError(f"setting '{name}' is given twice, by --set and by an option of its own; give it once")
+        if name in _OF_A_HOST:
+            raise SettingsError(f"setting '{name}' is a host's: here every candidate is explained; leave it out")
+    return Settings.from_mapping({**given, **{name: value for name, value in pairs.items() if value is not None}})
 
 
 def _subjects(
@@ -126,12 +137,13 @@ def _subjects(
 
 def _explained(
     asked: Subject, others: list[Subject], model: str, options: dict[str, Any], settings: Settings, progress: Steps
-) -> tuple[ReportQuery, tuple[str, ...]]:
+) -> tuple[ReportQuery, RunFacts]:
     """Load the network and explain; what would spoil every candidate alike is raised before the work begins."""
     progress.begin("load")
     from ..models.catalogue import ModelCatalogue
     from ..models.layers import get_layer
     from ..pipeline import find_explainer
+    from ..report import Note, RunFacts
     from .pair_host import PairHost
 
     loaded = ModelCatalogue().load(model, **options)
@@ -146,27 +158,30 @@ def _explained(
 
     host = PairHost(loaded, settings, advance)
     find_explainer(settings.explainer, host.manager.explainers())
+    notes = [Note(code="MODEL_NOTE", message=note) for note in loaded.notes]
+    run = RunFacts(model_id=loaded.model_id, model_fingerprint=loaded.fingerprint(), notes=notes)
     progress("explain", 0, len(others))
-    return host.explain(asked, others), loaded.notes
+    return host.explain(asked, others), run
 
 
 def _written(
-    folder: Path, found: ReportQuery, notes: tuple[str, ...], with_report: bool, progress: Steps
+    folder: Path, found: ReportQuery, run: RunFacts, settings: Settings, with_report: bool, progress: Steps
 ) -> PairFiles:
     from .pair_files import write_pairs, write_pairs_report
 
-    files = write_pairs(folder, found, lambda done, total: progress("pictures", done, total))
+    params = {"layer_key": next(iter(settings.layers), None), **settings.params()}
+    files = write_pairs(folder, found, run, params, lambda done, total: progress("pictures", done, total))
     if not with_report:
         return files
     progress.begin("report")
     try:
-        return write_pairs_report(files, found, notes)
+        return write_pairs_report(files, found, run)
     except (MissingExtra, StoreError) as error:  # the pictures and records are there already
         print_error(error.code, str(error))
         return files
 
 
-def _print(found: ReportQuery, files: PairFiles, notes: tuple[str, ...]) -> None:
+def _print(found: ReportQuery, files: PairFiles, run: RunFacts) -> None:
     console = output()
     rows = table("", "candidate", "cosine", "what came of it", right=("", "cosine"))
     for candidate, pair in zip(found.ranked_query.candidates, files.pairs):
@@ -174,8 +189,8 @@ def _print(found: ReportQuery, files: PairFiles, notes: tuple[str, ...]) -> None
         words = pair.words if pair.failure is None else f"{pair.status}: {pair.failure.message}"
         rows.add_row(str(candidate.rank), Path(candidate.annotation.image).name, score, words)
     console.print(rows)
-    for note in notes:
-        console.print(f"note: {note}")
+    for note in run.notes:
+        console.print(f"note: {note.message}")
     console.print(f"pictures and records: {files.folder}", soft_wrap=True)
     if files.report is not None:
         console.print(f"report:               {files.report}", soft_wrap=True)

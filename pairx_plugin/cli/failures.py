@@ -36,6 +36,11 @@ __all__ = [
 
 FAILED, BAD_INPUT, PARTIAL, INTERRUPTED = 1, 2, 3, 130
 
+# Typer handles its own ways to end. ClickException is looked up: some releases carry click along, others import it.
+_CLICKS = tuple(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+# It also ends quietly when the reader of the output has gone.
+_TYPERS_OWN: tuple[type[BaseException], ...] = (typer.Exit, typer.Abort, *_CLICKS, BrokenPipeError)
+
 # What the person at the keyboard can put right: files, names, values. HostUnavailable and the like are not theirs.
 _INPUT_ERRORS = (SettingsError, ChipError, ModelError, EvidenceError, ExplainerNotFound, HostError)
 
@@ -48,19 +53,20 @@ class CarefulGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+            print("interrupted", file=sys.stderr, flush=True)
             raise typer.Exit(INTERRUPTED) from None
         except (PairXError, ReviewHookError) as error:
             if ctx.params.get("debug"):
                 raise
             print_error(error.code, str(error))
             raise typer.Exit(exit_code(error)) from None
-        except BrokenPipeError:
-            raise  # typer ends quietly when the reader has gone
-        except (OSError, MemoryError) as error:
+        except _TYPERS_OWN:
+            raise
+        except Exception as error:  # the disk, the memory, or a mistake of ours or of a package below
             if ctx.params.get("debug"):
                 raise
-            print_error("SYSTEM_ERROR", f"{type(error).__name__}: {error}; run again with --debug to see where")
+            code = "SYSTEM_ERROR" if isinstance(error, (OSError, MemoryError)) else "INTERNAL"
+            print_error(code, f"{type(error).__name__}: {error}; run again with --debug to see where")
             raise typer.Exit(FAILED) from None
 
 
@@ -81,7 +87,7 @@ def _all_kinds(kind: type[PairXError]) -> list[type[PairXError]]:
 
 def print_error(code: str, message: str) -> None:
     """Write one line to the error stream: a stable code for scripts, and a sentence for people."""
-    print(f"error [{code}]: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error [{code}]: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 def watch_logging(debug: bool) -> None:

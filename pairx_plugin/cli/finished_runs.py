@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-
-from pairx_hooks import Annotation, Artifact, Candidate, Explanation, Failure, RankedQuery, RecordError, Status
 
 from ..errors import HostError, nearest
 from ..report import Note, ReportQuery, RunFacts
@@ -13,7 +11,7 @@ from .photographs import PhotographShelf
 
 if TYPE_CHECKING:
     from ..hosts.local.database import ReviewDatabase
-    from ..hosts.local.schema import AnnotationRow, MatchQuery, MatchReview, MatchRun
+    from ..hosts.local.schema import MatchQuery, MatchRun
 
 __all__ = ["choose_run", "facts_of_run", "queries_of_run"]
 
@@ -71,82 +69,20 @@ def queries_of_run(
 
 
 def _query(match: MatchQuery, run: MatchRun, shelf: PhotographShelf) -> ReportQuery:
-    asked = _annotation(match.annotation)
-    ranked = RankedQuery(
-        query_id=match.query_id,
-        query=asked,
-        candidates=tuple(
-            Candidate(
-                annotation=_annotation(review.candidate),
-                rank=review.rank,
-                score=review.score,
-                name_score=review.name_score,
-            )
-            for review in match.reviews
-        ),
-        model_id=run.model_id,
-        score_scale=match.score_scale,
-        n_searched=match.n_searched,
-    )
-    explanations = [_explanation(match.query_id, review) for review in match.reviews if review.explanation_status]
+    from ..hosts.local.reading_back import explanations_of, failure_of_row, notes_of, ranked_query_of
+
+    ranked, explanations = ranked_query_of(match, run.model_id), explanations_of(match)
     explained = {item.candidate_id for item in explanations if item.artifacts}
     rest = [item.annotation for item in ranked.candidates if item.annotation.annotation_id not in explained]
     chips = {annotation.annotation_id: shelf.chip(annotation) for annotation in rest}
-    notes = {review.candidate_id: _notes(review.warnings) for review in match.reviews}
     return ReportQuery(
         ranked_query=ranked,
         explanations=explanations,
-        photograph=shelf.query(asked),
+        photograph=shelf.query(ranked.query),
         chips={key: chip for key, chip in chips.items() if chip is not None},
-        notes={**notes, asked.annotation_id: _notes(match.warnings)},
-        failure=_failure(match.failure),
+        notes=notes_of(match),
+        failure=failure_of_row(match.failure),
     )
-
-
-def _explanation(query_id: str, review: MatchReview) -> Explanation:
-    status, failure = Status(review.explanation_status), _failure(review.explanation_failure)
-    if failure is None and (status.failed or status is Status.PARTIAL):
-        failure = Failure(code="UNKNOWN", message="the review record does not say why")
-    pictures = [artifact for artifact in map(_artifact, review.pictures or ()) if artifact is not None]
-    return Explanation(
-        query_id=query_id,
-        candidate_id=review.candidate_id,
-        rank=review.rank,
-        status=status,
-        explainer=review.explainer or "",
-        record=review.explanation or {},
-        artifacts=tuple(pictures),
-        failure=failure,
-    )
-
-
-def _annotation(row: AnnotationRow) -> Annotation:
-    box = (row.x, row.y, row.w, row.h)
-    return Annotation(
-        annotation_id=row.annotation_id,
-        image=row.image,
-        bbox=None if None in box else tuple(map(float, box)),  # type: ignore[arg-type]
-        theta=row.theta,
-        name=row.name,
-        species=row.species,
-        viewpoint=row.viewpoint,
-        extra=row.extra or {},
-    )
-
-
-def _artifact(picture: Mapping[str, Any]) -> Artifact | None:
-    try:
-        return Artifact.from_json(picture)
-    except RecordError:  # written by another version; the other pictures are still good
-        return None
-
-
-def _failure(value: Mapping[str, Any] | None) -> Failure | None:
-    return None if not value else Failure.from_json(value)
-
-
-def _notes(values: Sequence[Any] | None) -> list[Note]:
-    return [Note(code=_text(value, "code"), message=_text(value, "message")) for value in values or ()]
 
 
 def _text(value: Mapping[str, Any], key: str) -> str:

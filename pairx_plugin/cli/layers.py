@@ -33,12 +33,15 @@ def layers(
     with steps() as progress:
         progress.begin("load")
         from ..models.catalogue import ModelCatalogue
-        from ..models.layers import list_layers
+        from ..models.layers import get_layer, list_layers
 
         loaded = ModelCatalogue().load(model, **chosen)
+        default = loaded.default_layer
+        if default is not None:
+            get_layer(loaded.network, default)
         found = list_layers(loaded.network, loaded.input_size)
-    default = loaded.default_layer
-    shown = [layer for layer in found if everything or layer.suggested or _is_stage(layer) or layer.key == default]
+    main = found if everything else _main(found)
+    shown = [layer for layer in found if layer in main or layer.key == default]
     if as_json:
         print_json(
             {
@@ -54,8 +57,10 @@ def layers(
     _print(shown, len(found), default, loaded.input_size, loaded.notes)
 
 
-def _is_stage(layer: LayerInfo) -> bool:
-    return layer.reason not in ("", "inside a stage", "not a stage")
+def _main(found: list[LayerInfo]) -> list[LayerInfo]:
+    """Return the stages; in a network without them, the layers of known receptive field, or else all there are."""
+    stages = [layer for layer in found if layer.is_stage]
+    return stages or [layer for layer in found if layer.receptive_field is not None] or found
 
 
 def _print(

@@ -6,22 +6,24 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pairx_hooks import Explanation, Failure
+from pairx_hooks import Artifact, Candidate, Explanation, Failure, RankedQuery
 
 from ..errors import StoreError
-from ..report import Note, ReportQuery, RunFacts, write_report
+from ..report import ReportQuery, RunFacts, write_report
 from ..report.messages import Messages
 from ..report.reading import read_record
 from ..report.words import Words
+from .pair_records import pair_record
 
 __all__ = ["PairFiles", "WrittenPair", "write_pairs", "write_pairs_report"]
 
 _SUFFIXES = {"image/png": ".png", "image/webp": ".webp", "image/jpeg": ".jpg"}
+_RECORD = "explanation.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class WrittenPair:
     words: str
     similarity: float | None
     failure: Failure | None
-    record: Path | None
+    record: Path
     pictures: tuple[tuple[str, Path], ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -50,7 +52,7 @@ class WrittenPair:
             "evidence": self.words,
             "similarity": self.similarity,
             "failure": None if self.failure is None else self.failure.to_json(),
-            "record": None if self.record is None else str(self.record),
+            "record": str(self.record),
             "pictures": {version: str(path) for version, path in self.pictures},
         }
 
@@ -76,17 +78,23 @@ class PairFiles:
         }
 
 
-def write_pairs(folder: Path, query: ReportQuery, on_pair: Callable[[int, int], None]) -> PairFiles:
-    """Write pictures and records of all candidates, each file whole or not at all.
+def write_pairs(
+    folder: Path, query: ReportQuery, run: RunFacts, params: Mapping[str, Any], on_pair: Callable[[int, int], None]
+) -> PairFiles:
+    """Write pictures and a record of every candidate, also of one that failed, each file whole or not at all.
+
+    Args:
+        run: which model it was.
+        params: the settings that evidence depends on, for records of candidates that have none.
+        on_pair: called with how many candidates are written and how many there are.
 
     Raises:
         StoreError: the folder cannot be made, or the disk is full.
     """
     pairs = []
-    for done, explanation in enumerate(query.explanations, start=1):
-        image = query.ranked_query.candidates[done - 1].annotation.image
-        pairs.append(_write_pair(folder, image, explanation))
-        on_pair(done, len(query.explanations))
+    for candidate, explanation in zip(query.ranked_query.candidates, query.explanations):
+        pairs.append(_write_pair(folder, query.ranked_query, candidate, explanation, run, params))
+        on_pair(len(pairs), len(query.explanations))
     return PairFiles(
         query=query.ranked_query.query.image,
         model_id=query.ranked_query.model_id,
@@ -95,7 +103,7 @@ def write_pairs(folder: Path, query: ReportQuery, on_pair: Callable[[int, int], 
     )
 
 
-def write_pairs_report(files: PairFiles, query: ReportQuery, notes: tuple[str, ...]) -> PairFiles:
+def write_pairs_report(files: PairFiles, query: ReportQuery, run: RunFacts) -> PairFiles:
     """Write the report beside the pictures, and return `files` with its path.
 
     Raises:
@@ -103,47 +111,69 @@ def write_pairs_report(files: PairFiles, query: ReportQuery, notes: tuple[str, .
         StoreError: the report cannot be written.
     """
     path = files.folder / "report.html"
-    run = RunFacts(model_id=files.model_id, notes=[Note(code="MODEL_NOTE", message=note) for note in notes])
     write_report(path, [query], run=run)
     return replace(files, report=path)
 
 
-def _write_pair(folder: Path, image: str, explanation: Explanation) -> WrittenPair:
+def _write_pair(
+    folder: Path,
+    ranked_query: RankedQuery,
+    candidate: Candidate,
+    explanation: Explanation,
+    run: RunFacts,
+    params: Mapping[str, Any],
+) -> WrittenPair:
+    image = candidate.annotation.image
     own = folder / f"{explanation.rank:02d}-{_slug(Path(image).stem)}"
-    pictures = []
-    for number, artifact in enumerate(explanation.artifacts):
-        again = [item.version for item in explanation.artifacts[:number]].count(artifact.version)
-        name = (
-            _slug(artifact.version) + (f"-{again + 1}" if again else "") + _SUFFIXES.get(artifact.media_type, ".bin")
-        )
-        _write(own / name, artifact.data)
-        pictures.append((artifact.version, own / name))
-    record: Path | None = None
-    if explanation.record:
-        record = own / "explanation.json"
-        data = explanation.to_json()["record"]
-        data["assets"] = [
-            {
-                "version": artifact.version,
-                "url": path.name,
-                "width": artifact.width,
-                "height": artifact.height,
-                "content_type": artifact.media_type,
-            }
-            for artifact, (_, path) in zip(explanation.artifacts, pictures)
-        ]
-        _write(record, json.dumps(data, indent=1, allow_nan=False).encode("ascii"))
-    facts = read_record(explanation.record)
+    earlier = _earlier_pictures(own)
+    pictures = [(artifact, own / name) for artifact, name in zip(explanation.artifacts, _names(explanation.artifacts))]
+    for artifact, path in pictures:
+        _write(path, artifact.data)
+    record = pair_record(ranked_query, candidate, explanation, run=run, params=params, pictures=pictures)
+    _write(own / _RECORD, json.dumps(record, indent=1, allow_nan=False).encode("ascii"))
+    _remove(earlier - {path for _, path in pictures})
     return WrittenPair(
         rank=explanation.rank,
         candidate=image,
         status=explanation.status.value,
         words=_words(explanation),
-        similarity=facts.similarity,
+        similarity=read_record(explanation.record).similarity,
         failure=explanation.failure,
-        record=record,
-        pictures=tuple(pictures),
+        record=own / _RECORD,
+        pictures=tuple((artifact.version, path) for artifact, path in pictures),
     )
+
+
+def _names(artifacts: Collection[Artifact]) -> list[str]:
+    """Return a file name for each picture; several layers give several pictures of one version."""
+    names: list[str] = []
+    for artifact in artifacts:
+        stem, suffix = _slug(artifact.version), _SUFFIXES.get(artifact.media_type, ".bin")
+        choices = (f"{stem}-{number}" if number > 1 else stem for number in range(1, len(artifacts) + 1))
+        names.append(next(choice + suffix for choice in choices if choice + suffix not in names))
+    return names
+
+
+def _earlier_pictures(own: Path) -> set[Path]:
+    """Return the pictures that an earlier call left in a candidate's folder, as its record names them."""
+    try:
+        assets = json.loads((own / _RECORD).read_text(encoding="utf-8"))["assets"]
+        names = [str(asset["url"]) for asset in assets]
+    except (OSError, ValueError, LookupError, TypeError):  # there was none, or somebody changed it
+        return set()
+    return {own / name for name in names if Path(name).name == name and Path(name).suffix in _SUFFIXES.values()}
+
+
+def _remove(pictures: Collection[Path]) -> None:
+    """Take away pictures that no record names any more: beside a new one they would tell of another explanation."""
+    for path in pictures:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the earlier picture {str(path)!r} cannot be removed: {error.strerror or error}; remove it, or choose "
+                f"another --output folder"
+            ) from error
 
 
 def _words(explanation: Explanation) -> str:

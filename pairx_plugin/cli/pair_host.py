@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,23 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from pairx_hooks import (
     Annotation,
-    Artifact,
     Candidate,
     Explanation,
     ExplanationRequest,
-    Failure,
     RankedQuery,
     ReviewManager,
-    Status,
     build_manager,
     hookimpl,
 )
 
-from ..errors import PairXError
+from ..explanation import failure_of
 from ..photographs import read_photograph
-from ..report import Note, QueryPhotograph, ReportQuery, encoded_picture
+from ..report import Note, QueryPhotograph, ReportQuery
 from ..settings import Settings
-from .photographs import outline_of
+from .photographs import query_photograph, small_chip
 
 if TYPE_CHECKING:
     from ..chips import Chip
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PairHost", "Subject"]
 
-_CHIP_SIDE, _PHOTOGRAPH_SIDE = 220, 960
+# Path takes one of a URL's two slashes away.
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?=[^/])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,11 @@ class Subject:
     path: Path
     bbox: tuple[float, float, float, float] | None = None
     theta: float = 0.0
+
+    @property
+    def image(self) -> str:
+        """The path as it was typed, so that a URL is known for one."""
+        return str(self.path) if os.path.exists(self.path) else _URL.sub(r"\1://", str(self.path))
 
 
 class PairHost:
@@ -98,7 +103,7 @@ class PairHost:
         for candidate in named:
             try:
                 self._cut(candidate.annotation)
-            except PairXError as error:
+            except Exception as error:  # whatever a file provokes is this candidate's failure alone
                 failed[candidate.rank] = self._failed(candidate, error)
                 self._advance()
         ranked = RankedQuery(
@@ -115,7 +120,7 @@ class PairHost:
         self, ranked: RankedQuery, named: Sequence[Candidate], found: Mapping[int, Explanation]
     ) -> ReportQuery:
         scored = tuple(replace(candidate, score=_similarity(found[candidate.rank])) for candidate in named)
-        small = {key: _small(chip) for key, chip in self._chips.items() if key != ranked.query.annotation_id}
+        small = {key: small_chip(chip) for key, chip in self._chips.items() if key != ranked.query.annotation_id}
         chip = self._chips[ranked.query.annotation_id]
         notes = [Note(code=warning.code, message=warning.message) for warning in chip.warnings]
         return ReportQuery(
@@ -129,7 +134,7 @@ class PairHost:
     def _annotation(self, annotation_id: str, subject: Subject) -> Annotation:
         return Annotation(
             annotation_id=annotation_id,
-            image=str(subject.path),
+            image=subject.image,
             bbox=subject.bbox,
             theta=subject.theta,
             extra={"file_name": subject.path.name},
@@ -142,8 +147,7 @@ class PairHost:
         chip = cut_chip(photograph, bbox=annotation.bbox, theta=annotation.theta)
         self._chips[annotation.annotation_id] = chip
         if is_query:
-            picture = encoded_picture(photograph.pixels, "photograph", max_side=_PHOTOGRAPH_SIDE)
-            self._photograph = QueryPhotograph(picture=picture, outline=outline_of(chip))
+            self._photograph = query_photograph(photograph, chip)
 
     def _request(self, n: int) -> ExplanationRequest:
         rest = self._settings.to_json()
@@ -158,14 +162,15 @@ class PairHost:
             settings=rest,
         )
 
-    def _failed(self, candidate: Candidate, error: PairXError) -> Explanation:
+    def _failed(self, candidate: Candidate, error: Exception) -> Explanation:
+        status, failure = failure_of(error)
         return Explanation(
             query_id="query",
             candidate_id=candidate.annotation.annotation_id,
             rank=candidate.rank,
-            status=Status.FAILED,
+            status=status,
             explainer=self._settings.explainer,
-            failure=Failure(code=error.code, message=str(error), retryable=error.retryable),
+            failure=failure,
         )
 
 
@@ -178,7 +183,3 @@ def _scored(explanation: Explanation) -> Explanation:
     if not explanation.record:
         return explanation
     return replace(explanation, record={**explanation.record, "score": _similarity(explanation)})
-
-
-def _small(chip: Chip) -> Artifact:
-    return encoded_picture(chip.pixels, "chip", max_side=_CHIP_SIDE)

@@ -12,7 +12,7 @@ from ..errors import ChipError
 from ..photographs import Photograph, read_photograph
 from ..report import QueryPhotograph, encoded_picture
 
-__all__ = ["PhotographShelf", "outline_of"]
+__all__ = ["PhotographShelf", "query_photograph", "small_chip"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,17 +35,13 @@ class PhotographShelf:
         key = annotation.annotation_id
         if key not in self._chips:
             read = self._read(annotation)
-            self._chips[key] = None if read is None else encoded_picture(read[1].pixels, "chip", max_side=_CHIP_SIDE)
+            self._chips[key] = None if read is None else small_chip(read[1])
         return self._chips[key]
 
     def query(self, annotation: Annotation) -> QueryPhotograph | None:
         """Return a picture of the whole photograph with the chip's outline, or None where it cannot be read."""
         read = self._read(annotation)
-        if read is None:
-            return None
-        photograph, chip = read
-        picture = encoded_picture(photograph.pixels, "photograph", max_side=_PHOTOGRAPH_SIDE)
-        return QueryPhotograph(picture=picture, outline=outline_of(chip))
+        return None if read is None else query_photograph(*read)
 
     def _read(self, annotation: Annotation) -> tuple[Photograph, Chip] | None:
         try:
@@ -56,7 +52,18 @@ class PhotographShelf:
             return None
 
 
-def outline_of(chip: Chip) -> tuple[tuple[float, float], ...]:
+def small_chip(chip: Chip) -> Artifact:
+    """Return a small picture of a chip."""
+    return encoded_picture(chip.pixels, "chip", max_side=_CHIP_SIDE)
+
+
+def query_photograph(photograph: Photograph, chip: Chip) -> QueryPhotograph:
+    """Return a picture of a whole photograph with the outline of the chip that was cut from it."""
+    picture = encoded_picture(photograph.pixels, "photograph", max_side=_PHOTOGRAPH_SIDE)
+    return QueryPhotograph(picture=picture, outline=_outline(chip))
+
+
+def _outline(chip: Chip) -> tuple[tuple[float, float], ...]:
     """Return the chip's corners as shares of the photograph; nothing where it is the whole photograph."""
     width, height = chip.image_size
     corners = chip.image_points([(0, 0), (1, 0), (1, 1), (0, 1)])

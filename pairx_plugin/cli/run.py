@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +11,12 @@ import typer
 from ..errors import MissingExtra, StoreError
 from .display import Steps, output, print_json, steps, table
 from .failures import PARTIAL, print_error
+from .options import ModelOptions, parse_model_options
 from .report import write_run_report
 
 if TYPE_CHECKING:
     from ..hosts.local import RunSummary
+    from ..models.embedding import EmbeddingModel
 
 __all__ = ["is_partial", "print_summary", "report_of", "run"]
 
@@ -23,26 +25,38 @@ _SHOWN, _NOTES = 20, 5
 
 def run(
     config: Annotated[Path, typer.Argument(help="TOML file: annotations, model, pairx_explain and so on.")],
+    model_option: ModelOptions = None,
     with_report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html into the output folder.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON to the standard output.")] = False,
 ) -> None:
     """Run the sample host: embed and rank, write review records, and explain where its configuration says so."""
+    options = parse_model_options(model_option, input_size=None)
     with steps() as progress:
         progress.begin("load")
         from ..hosts.local import LocalHost, LocalHostConfig
 
         settings = LocalHostConfig.from_file(config)
-        with LocalHost(settings, progress=progress) as host:
+        with LocalHost(settings, model=_network(settings.model, options), progress=progress) as host:
             summary = host.run()
+            notes: tuple[str, ...] = getattr(host.embedding_model(summary.model_id), "notes", ())
         page = report_of(settings.database, summary, progress) if with_report else None
     if as_json:
-        print_json({**summary.to_json(), "report": None if page is None else str(page)})
+        print_json({**summary.to_json(), "notes": list(notes), "report": None if page is None else str(page)})
     else:
-        print_summary(summary, page)
+        print_summary(summary, page, notes)
     if is_partial(summary) or (with_report and page is None):
         raise typer.Exit(PARTIAL)
+
+
+def _network(model: str, options: dict[str, Any]) -> EmbeddingModel | None:
+    """Load the network with options; without any the host loads it, when it has read what is to be ranked."""
+    if not options:
+        return None
+    from ..models.catalogue import ModelCatalogue
+
+    return ModelCatalogue().load(model, **options)
 
 
 def is_partial(summary: RunSummary) -> bool:
@@ -51,8 +65,8 @@ def is_partial(summary: RunSummary) -> bool:
     return bool(missing or summary.n_failed_queries or summary.explanation_failure)
 
 
-def print_summary(summary: RunSummary, page: Path | None) -> None:
-    """Print what came of a run and where it is."""
+def print_summary(summary: RunSummary, page: Path | None, notes: Sequence[str]) -> None:
+    """Print what came of a run, what its network's loader notes, and where everything is."""
     console = output()
     console.print(_queries_table(summary))
     if len(summary.queries) > _SHOWN:
@@ -64,6 +78,8 @@ def print_summary(summary: RunSummary, page: Path | None) -> None:
         )
     for reason in _reasons(summary):
         console.print(reason)
+    for note in notes:
+        console.print(f"note: {note}")
     for problem in summary.problems[:_NOTES]:
         console.print(f"note [{problem.code}]: {problem.message}")
     if len(summary.problems) > _NOTES:

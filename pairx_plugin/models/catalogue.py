@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -117,7 +118,7 @@ class ModelCatalogue:
         Raises:
             ModelNotFound: the id is unknown, or its files are missing or could not be fetched.
             ModelError: the weights do not load.
-            SettingsError: an override has an unknown name.
+            SettingsError: an override has an unknown name, or a value that it cannot have.
             MissingExtra: a package that this source needs is missing.
         """
         text = str(id_or_path)
@@ -129,6 +130,7 @@ class ModelCatalogue:
                     f"model option {name!r} does not apply to {text!r}{nearest(name, description.options)}; "
                     f"known options: {', '.join(description.options)}"
                 )
+        _check_values(given)
         with self._lock:
             key, stamps = _cache_key(text, given), _stamps(self._files(text, description.source, given))
             if key is not None and key in self._loaded and self._loaded[key][0] == stamps:
@@ -237,9 +239,19 @@ def _load_bare(text: str, given: dict[str, Any]) -> Loaded:
             notes.append(f"Left out of {path.name}, as embeddings do not need it: {', '.join(dropped)}.")
     elif not given.get("pretrained"):
         notes.append(
-            "The weights are random: embeddings mean nothing. Pass pretrained=True or checkpoint=PATH."
+            "The weights are random: embeddings mean nothing. Pass pretrained=True or checkpoint=PATH, on the "
+            "command line as --model-option pretrained=true or --model-option checkpoint=PATH."
         )
     return network, settings, notes
+
+
+def _check_values(given: dict[str, Any]) -> None:
+    """Refuse what would be taken for something else: any text but the empty one is true, "off" too."""
+    pretrained, checkpoint = given.get("pretrained", False), given.get("checkpoint", "")
+    if pretrained not in (True, False):
+        raise SettingsError(f"model option 'pretrained' must be true or false, not {pretrained!r}")
+    if not isinstance(checkpoint, (str, os.PathLike)):
+        raise SettingsError(f"model option 'checkpoint' must be the path of a file, not {checkpoint!r}")
 
 
 def _moved(network: nn.Module, device: Any) -> nn.Module:

@@ -36,6 +36,8 @@ class LayerInfo:
         receptive_field: (height, width) in input pixels that one cell sees by kernels, strides and dilations,
             gates such as squeeze-and-excitation left out; it may exceed the input. None where attention or
             resizing makes it unknown.
+        is_stage: whether it is the output of a stage that lies in no other stage; False throughout for a network
+            without stages of the usual names.
         suggested: whether this is the layer to begin with.
         reason: why it is suggested, or why not.
     """
@@ -46,6 +48,7 @@ class LayerInfo:
     channels: int
     stride: tuple[float, float]
     receptive_field: tuple[int, int] | None
+    is_stage: bool = False
     suggested: bool = False
     reason: str = ""
 
@@ -80,7 +83,7 @@ def list_layers(
         for handle in handles:
             handle.remove()
     layers = [calls[0] for calls in found.values() if len(calls) == 1 and calls[0] is not None]
-    return _with_suggestion(layers)
+    return _with_suggestion(_with_stages(layers))
 
 
 def suggest_layer(network: nn.Module, input_size: tuple[int, int]) -> LayerInfo:
@@ -164,12 +167,12 @@ def _recorder(key: str, input_size: tuple[int, int], found: dict[str, list[Layer
 def _run_black(network: nn.Module, input_size: tuple[int, int], device: torch.device | str | None) -> None:
     tensors = (tensor for _, tensor in named_tensors(network) if tensor.is_floating_point())
     first = next(tensors, torch.zeros(0))
-    image = torch.zeros((1, 3, *input_size), dtype=first.dtype, device=device or first.device)
     try:
+        image = torch.zeros((1, 3, *input_size), dtype=first.dtype, device=device or first.device)
         # no_grad, not inference_mode: tensors that a network caches must stay usable in its owner's training.
         with torch.no_grad(), FieldTrace():
             network(start_at(image))
-    except Exception as error:  # whatever a stranger's forward() raises
+    except Exception as error:  # whatever a stranger's forward() raises, and sizes beyond the memory
         raise ModelError(
             f"{type(network).__name__} does not run on an image of {input_size[0]} x {input_size[1]} pixels: "
             f"{cause_of(error)}; pass the input size it was made for"
@@ -179,7 +182,7 @@ def _run_black(network: nn.Module, input_size: tuple[int, int], device: torch.de
 def _with_suggestion(layers: list[LayerInfo]) -> list[LayerInfo]:
     if not layers:
         return []
-    stages = _outer_stages(layers)
+    stages = [layer for layer in layers if layer.is_stage]
     # Without stages only layers of known field: the others may be attention weights, square as a map is.
     pool = stages or [layer for layer in layers if layer.receptive_field is not None]
     if not pool:
@@ -194,10 +197,10 @@ def _with_suggestion(layers: list[LayerInfo]) -> list[LayerInfo]:
     ]
 
 
-def _outer_stages(layers: list[LayerInfo]) -> list[LayerInfo]:
+def _with_stages(layers: list[LayerInfo]) -> list[LayerInfo]:
     keys = {layer.key for layer in layers if _STAGE.search(layer.key)}
     inner = {key for key in keys if any(key.startswith(outer + ".") for outer in keys)}
-    return [layer for layer in layers if layer.key in keys - inner]
+    return [replace(layer, is_stage=layer.key in keys - inner) for layer in layers]
 
 
 def _reason(layer: LayerInfo, chosen: LayerInfo, pool: list[LayerInfo], enough: bool) -> str:

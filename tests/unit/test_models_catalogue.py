@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import textwrap
@@ -13,59 +12,10 @@ import pytest
 import torch
 
 from pairx_plugin.errors import MissingExtra, ModelError, ModelNotFound, SettingsError
-from pairx_plugin.models import MiewIdNetwork, ModelCatalogue, optional
+from pairx_plugin.models import ModelCatalogue, optional
 
 timm = pytest.importorskip("timm", reason="needs timm")
-safetensors = pytest.importorskip("safetensors.torch", reason="needs safetensors")
-torch.set_num_threads(1)
-
-SMALL = "test_efficientnet" if timm.is_model("test_efficientnet") else "tf_efficientnetv2_b0"
-CONFIG = {
-    "data": {"image_size": [64, 48], "crop_bbox": True},
-    "model_params": {"model_name": SMALL, "use_fc": False},
-    "test": {"fliplr": False},
-}
-CHIP = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def network() -> MiewIdNetwork:
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        network = MiewIdNetwork(SMALL)
-        network.pooling.p.data.fill_(2.5)
-        return network.eval()
-
-
-@pytest.fixture
-def state(network) -> dict[str, torch.Tensor]:
-    return {key: value.clone() for key, value in network.state_dict().items()}
-
-
-@pytest.fixture
-def catalogue() -> ModelCatalogue:
-    return ModelCatalogue()
-
-
-def write_config(folder: Path, content: object = CONFIG, name: str = "config.json") -> None:
-    (folder / name).write_text(json.dumps(content), encoding="utf-8")
-
-
-def same_weights(model, state) -> bool:
-    own = model.network.state_dict()
-    return own.keys() == state.keys() and all(torch.equal(own[key], state[key]) for key in own)
-
-
-def save_plain(state, path):
-    torch.save(state, path)
-
-
-def save_dataparallel(state, path):
-    torch.save({f"module.{key}": value for key, value in state.items()}, path)
-
-
-def save_safetensors(state, path):
-    safetensors.save_file(state, str(path))
+pytest.importorskip("safetensors.torch", reason="needs safetensors")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +41,18 @@ def test_unknown_option_names_the_nearest_and_all(catalogue):
         catalogue.load("sample", pretrained=True)
 
 
+@pytest.mark.parametrize("value", ["off", "true", 2], ids=repr)
+def test_pretrained_must_be_true_or_false(catalogue, value):
+    with pytest.raises(SettingsError, match="'pretrained' must be true or false, not "):
+        catalogue.load("timm:resnet18", pretrained=value)
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_checkpoint_must_be_a_path(catalogue, library):
+    with pytest.raises(SettingsError, match="'checkpoint' must be the path of a file, not 123"):
+        catalogue.load(f"{library}:resnet18", checkpoint=123)
+
+
 def test_descriptions_of_all_known_ids_load_nothing(catalogue, monkeypatch):
     monkeypatch.setattr(optional, "import_module", lambda name: pytest.fail(f"{name} imported"))
     descriptions = {model_id: catalogue.describe(model_id) for model_id in catalogue.ids()}
@@ -105,19 +67,21 @@ def test_unusable_device_is_an_error(catalogue):
         catalogue.load("timm:resnet18", device="nowhere")
 
 
-def test_sample_loads_from_its_folder_as_float32(tmp_path, state):
+def test_sample_loads_from_its_folder_as_float32(tmp_path, state, config, save_tensors, write_config):
     half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-    save_safetensors(half, tmp_path / "miewid_sample.safetensors")
-    write_config(tmp_path, {**CONFIG, "default_layer": "backbone.blocks.2"})
+    save_tensors(half, tmp_path / "miewid_sample.safetensors")
+    write_config(tmp_path, {**config, "default_layer": "backbone.blocks.2"})
     model = ModelCatalogue(sample_folder=tmp_path).load("sample")
     assert model.model_id == "sample" and model.dtype == torch.float32
     assert model.input_size == (64, 48) and model.default_layer == "backbone.blocks.2"
 
 
-def test_sample_is_found_in_the_package_of_the_sample_data(tmp_path, state, monkeypatch):
+def test_sample_is_found_in_the_package_of_the_sample_data(
+    tmp_path, state, save_tensors, write_config, same_weights, monkeypatch
+):
     folder = tmp_path / "drawn_animals" / "checkpoint"
     folder.mkdir(parents=True)
-    save_safetensors(state, folder / "miewid_sample.safetensors")
+    save_tensors(state, folder / "miewid_sample.safetensors")
     write_config(folder)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr("pairx_plugin.models.catalogue.SAMPLE_PACKAGE", "drawn_animals")
@@ -140,8 +104,10 @@ def test_sample_that_is_not_installed_is_a_clear_error(tmp_path):
     [ImportError("no timm"), RuntimeError("operator torchvision::nms does not exist")],
     ids=["missing", "broken"],
 )
-def test_missing_or_broken_package_names_the_extra(tmp_path, state, monkeypatch, raised):
-    save_safetensors(state, tmp_path / "miewid_sample.safetensors")
+def test_missing_or_broken_package_names_the_extra(
+    tmp_path, state, save_tensors, write_config, monkeypatch, raised
+):
+    save_tensors(state, tmp_path / "miewid_sample.safetensors")
     write_config(tmp_path)
     imported = optional.import_module
 
@@ -158,25 +124,27 @@ def test_missing_or_broken_package_names_the_extra(tmp_path, state, monkeypatch,
         ModelCatalogue().load("timm:resnet18")
 
 
-def test_same_request_gives_the_same_model_until_its_file_changes(tmp_path, state, catalogue):
+def test_same_request_gives_the_same_model_until_its_file_changes(
+    tmp_path, state, catalogue, save_tensors, write_config, same_weights
+):
     path = tmp_path / "model.bin"
-    save_plain(state, path)
+    save_tensors(state, path)
     write_config(tmp_path)
     first = catalogue.load(path)
     assert catalogue.load(str(path)) is first
     assert catalogue.load(path, input_size=[64, 64]) is not first
     assert catalogue.load(path, input_size=(64, 64)) is catalogue.load(path, input_size=[64, 64])
     state["bn.bias"] += 1
-    save_plain({**state, "final.weight": torch.zeros(1)}, path)
+    save_tensors({**state, "final.weight": torch.zeros(1)}, path)
     second = catalogue.load(path)
     assert second is not first and same_weights(second, state)
     catalogue.clear()
     assert catalogue.load(path) is not second
 
 
-def test_bare_timm_backbone_returns_features_with_its_own_preprocessing(catalogue):
+def test_bare_timm_backbone_returns_features_with_its_own_preprocessing(catalogue, chip):
     model = catalogue.load("timm:resnet18", input_size=(64, 64))
-    assert model.embed([CHIP]).shape == (1, 512)
+    assert model.embed([chip]).shape == (1, 512)
     assert not model.network.training and any("random" in note for note in model.notes)
     inception = catalogue.load("timm:tf_efficientnetv2_b0")
     assert inception.preprocessing.mean == tuple(inception.network.pretrained_cfg["mean"])
@@ -184,20 +152,21 @@ def test_bare_timm_backbone_returns_features_with_its_own_preprocessing(catalogu
 
 
 @pytest.mark.parametrize(("name", "features"), [("resnet18", 512), ("efficientnet_b0", 1280)])
-def test_bare_torchvision_backbone_returns_features(catalogue, name, features):
+def test_bare_torchvision_backbone_returns_features(catalogue, chip, name, features):
     pytest.importorskip("torchvision", reason="needs torchvision")
     model = catalogue.load(f"torchvision:{name}", input_size=(64, 64))
-    assert model.embed([CHIP]).shape == (1, features)
+    assert model.embed([chip]).shape == (1, features)
 
 
-def test_bare_backbone_takes_a_checkpoint_with_its_classifier_left_out(tmp_path, catalogue):
+def test_bare_backbone_takes_a_checkpoint_with_its_classifier_left_out(tmp_path, catalogue, save_tensors, chip):
     original = timm.create_model("resnet18", num_classes=3).eval()
-    save_dataparallel(original.state_dict(), tmp_path / "resnet.pt")
+    state = {f"module.{key}": value for key, value in original.state_dict().items()}
+    save_tensors(state, tmp_path / "resnet.pt")
     model = catalogue.load("timm:resnet18", checkpoint=tmp_path / "resnet.pt", input_size=(64, 64))
     assert any("fc.weight" in note for note in model.notes)
     with torch.no_grad():
-        features = original.forward_head(original.forward_features(model.tensor([CHIP])), pre_logits=True)
-    np.testing.assert_allclose(model.embed([CHIP]), features.numpy(), atol=1e-6)
+        features = original.forward_head(original.forward_features(model.tensor([chip])), pre_logits=True)
+    np.testing.assert_allclose(model.embed([chip]), features.numpy(), atol=1e-6)
 
 
 def test_pretrained_weights_that_cannot_be_fetched_are_a_clear_error(catalogue, monkeypatch):
@@ -227,10 +196,10 @@ def test_pretrained_torchvision_weights_bring_their_preprocessing_or_a_clear_err
         catalogue.load("torchvision:resnet18", pretrained=True)
 
 
-def test_checkpoint_of_a_bare_backbone_must_exist_and_fit(tmp_path, catalogue):
+def test_checkpoint_of_a_bare_backbone_must_exist_and_fit(tmp_path, catalogue, save_tensors):
     with pytest.raises(ModelNotFound, match="there is no checkpoint file"):
         catalogue.load("timm:resnet18", checkpoint=tmp_path / "gone.pt")
-    save_plain(timm.create_model("resnet18").state_dict(), tmp_path / "resnet.pt")
+    save_tensors(timm.create_model("resnet18").state_dict(), tmp_path / "resnet.pt")
     with pytest.raises(ModelError, match="does not fit ResNet: .* tensors are missing"):
         catalogue.load("timm:resnet34", checkpoint=tmp_path / "resnet.pt")
 

@@ -2,63 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from pairx_plugin.errors import ModelError, ModelNotFound
-from pairx_plugin.models import MiewIdNetwork, ModelCatalogue, miewid_files
+from pairx_plugin.models import miewid_files
 
 timm = pytest.importorskip("timm", reason="needs timm")
-safetensors = pytest.importorskip("safetensors.torch", reason="needs safetensors")
-torch.set_num_threads(1)
-
-SMALL = "test_efficientnet" if timm.is_model("test_efficientnet") else "tf_efficientnetv2_b0"
-CONFIG = {
-    "data": {"image_size": [64, 48], "crop_bbox": True},
-    "model_params": {"model_name": SMALL, "use_fc": False},
-    "test": {"fliplr": False},
-}
-
-
-@pytest.fixture(scope="module")
-def network() -> MiewIdNetwork:
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        network = MiewIdNetwork(SMALL)
-        network.pooling.p.data.fill_(2.5)
-        return network.eval()
-
-
-@pytest.fixture
-def state(network) -> dict[str, torch.Tensor]:
-    return {key: value.clone() for key, value in network.state_dict().items()}
-
-
-@pytest.fixture
-def catalogue() -> ModelCatalogue:
-    return ModelCatalogue()
-
-
-def write_config(folder: Path, content: object = CONFIG, name: str = "config.json") -> None:
-    (folder / name).write_text(json.dumps(content), encoding="utf-8")
-
-
-def same_weights(model, state) -> bool:
-    own = model.network.state_dict()
-    return own.keys() == state.keys() and all(torch.equal(own[key], state[key]) for key in own)
-
-
-def save_plain(state, path):
-    torch.save(state, path)
-
-
-def save_safetensors(state, path):
-    safetensors.save_file(state, str(path))
+pytest.importorskip("safetensors.torch", reason="needs safetensors")
 
 
 def test_missing_file_is_not_taken_for_a_hub_id(tmp_path, catalogue):
@@ -67,11 +21,11 @@ def test_missing_file_is_not_taken_for_a_hub_id(tmp_path, catalogue):
             catalogue.load(missing)
 
 
-def test_empty_folder_and_folder_of_many_say_so(tmp_path, state, catalogue):
+def test_empty_folder_and_folder_of_many_say_so(tmp_path, state, catalogue, save_tensors):
     with pytest.raises(ModelNotFound, match="no checkpoint"):
         catalogue.load(tmp_path)
-    save_plain(state, tmp_path / "a.bin")
-    save_plain(state, tmp_path / "b.bin")
+    save_tensors(state, tmp_path / "a.bin")
+    save_tensors(state, tmp_path / "b.bin")
     with pytest.raises(ModelNotFound, match=r"2 checkpoints \(a.bin, b.bin\)"):
         catalogue.load(tmp_path)
 
@@ -97,9 +51,9 @@ def test_pickled_objects_are_refused_and_do_not_run(tmp_path, catalogue, capsys,
 
 @pytest.mark.parametrize("name", ["model.bin", "model.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"not weights at all", None], ids=["empty", "text", "truncated"])
-def test_damaged_files_are_unreadable(tmp_path, state, catalogue, name, content):
+def test_damaged_files_are_unreadable(tmp_path, state, catalogue, save_tensors, name, content):
     path = tmp_path / name
-    (save_safetensors if name.endswith("safetensors") else save_plain)(state, path)
+    save_tensors(state, path)
     path.write_bytes(path.read_bytes()[:5000] if content is None else content)
     with pytest.raises(ModelError, match="cannot be read"):
         catalogue.load(path)
@@ -125,69 +79,77 @@ def test_plain_pickle_is_refused(tmp_path, catalogue):
         catalogue.load(tmp_path / "model.bin")
 
 
-def test_missing_tensors_are_named_with_what_would_fit(tmp_path, state, catalogue, monkeypatch):
-    monkeypatch.setattr(miewid_files, "CANDIDATES", (SMALL,))
-    save_plain(state, tmp_path / "model.bin")
-    write_config(tmp_path, {**CONFIG, "model_params": {"model_name": "resnet18"}})
+def test_missing_tensors_are_named_with_what_would_fit(
+    tmp_path, state, config, catalogue, save_tensors, write_config, same_weights, small_backbone, monkeypatch
+):
+    monkeypatch.setattr(miewid_files, "CANDIDATES", (small_backbone,))
+    save_tensors(state, tmp_path / "model.bin")
+    write_config(tmp_path, {**config, "model_params": {"model_name": "resnet18"}})
     with pytest.raises(ModelError, match=rf"does not fit MiewIdNetwork with the backbone 'resnet18'.*missing "
-                                         rf"\(backbone\.conv1\.weight.*its shapes fit model_name='{SMALL}'"):
+                                         rf"\(backbone\.conv1\.weight.*its shapes fit model_name='{small_backbone}'"):
         catalogue.load(tmp_path)
-    assert same_weights(catalogue.load(tmp_path, model_name=SMALL), state)
+    assert same_weights(catalogue.load(tmp_path, model_name=small_backbone), state)
 
 
-def test_one_missing_tensor_is_an_error(tmp_path, state, catalogue, monkeypatch):
-    monkeypatch.setattr(miewid_files, "CANDIDATES", (SMALL,))
+def test_one_missing_tensor_is_an_error(
+    tmp_path, state, catalogue, save_tensors, write_config, small_backbone, monkeypatch
+):
+    monkeypatch.setattr(miewid_files, "CANDIDATES", (small_backbone,))
     del state["bn.running_var"]
-    save_plain(state, tmp_path / "model.bin")
+    save_tensors(state, tmp_path / "model.bin")
     write_config(tmp_path)
     with pytest.raises(ModelError, match=r"1 of \d+ tensors are missing \(bn\.running_var\)"):
         catalogue.load(tmp_path)
 
 
-def test_other_shapes_and_unknown_tensors_are_named(tmp_path, state, catalogue, monkeypatch):
-    monkeypatch.setattr(miewid_files, "CANDIDATES", (SMALL,))
+def test_other_shapes_and_unknown_tensors_are_named(
+    tmp_path, state, catalogue, save_tensors, write_config, small_backbone, monkeypatch
+):
+    monkeypatch.setattr(miewid_files, "CANDIDATES", (small_backbone,))
     state["bn.bias"] = torch.zeros(3)
     state["backbone.extra.weight"] = torch.zeros(3)
-    save_plain(state, tmp_path / "model.bin")
+    save_tensors(state, tmp_path / "model.bin")
     write_config(tmp_path)
     with pytest.raises(ModelError, match=r"shape \(bn\.bias \(3,\) instead of .*unknown \(backbone\.extra"):
         catalogue.load(tmp_path)
 
 
-def test_bare_backbone_checkpoint_points_to_timm(tmp_path, catalogue, monkeypatch):
-    monkeypatch.setattr(miewid_files, "CANDIDATES", (SMALL,))
-    save_plain(timm.create_model(SMALL).state_dict(), tmp_path / "model.bin")
+def test_bare_backbone_checkpoint_points_to_timm(tmp_path, catalogue, save_tensors, small_backbone, monkeypatch):
+    monkeypatch.setattr(miewid_files, "CANDIDATES", (small_backbone,))
+    save_tensors(timm.create_model(small_backbone).state_dict(), tmp_path / "model.bin")
     with pytest.raises(ModelError, match="timm:NAME"):
         catalogue.load(tmp_path / "model.bin")
 
 
-def test_weights_with_nan_are_refused(tmp_path, state, catalogue):
+def test_weights_with_nan_are_refused(tmp_path, state, catalogue, save_tensors, write_config):
     state["bn.weight"][2] = float("nan")
-    save_plain(state, tmp_path / "model.bin")
+    save_tensors(state, tmp_path / "model.bin")
     write_config(tmp_path)
     with pytest.raises(ModelError, match=r"NaN or infinity in bn\.weight"):
         catalogue.load(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("change", "message"),
     [
-        ({**CONFIG, "model_params": {"model_name": SMALL, "use_fc": True}}, "use_fc"),
-        ({"use_fc": True, "model_name": SMALL}, "use_fc"),
-        ({**CONFIG, "data": {"image_size": "big"}}, "image_size"),
-        ([1], "must hold a mapping"),
+        (lambda config: {**config, "model_params": {**config["model_params"], "use_fc": True}}, "use_fc"),
+        (lambda config: {"use_fc": True, "model_name": config["model_params"]["model_name"]}, "use_fc"),
+        (lambda config: {**config, "data": {"image_size": "big"}}, "image_size"),
+        (lambda config: [1], "must hold a mapping"),
     ],
     ids=["use_fc", "use_fc-flat", "size", "list"],
 )
-def test_unusable_configuration_says_why(tmp_path, state, catalogue, content, message):
-    save_plain(state, tmp_path / "model.bin")
-    write_config(tmp_path, content)
+def test_unusable_configuration_says_why(
+    tmp_path, state, config, catalogue, save_tensors, write_config, change, message
+):
+    save_tensors(state, tmp_path / "model.bin")
+    write_config(tmp_path, change(config))
     with pytest.raises(ModelError, match=message):
         catalogue.load(tmp_path)
 
 
-def test_configuration_that_is_no_json_is_an_error(tmp_path, state, catalogue):
-    save_plain(state, tmp_path / "model.bin")
+def test_configuration_that_is_no_json_is_an_error(tmp_path, state, catalogue, save_tensors):
+    save_tensors(state, tmp_path / "model.bin")
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(ModelError, match="'config.json' cannot be read"):
         catalogue.load(tmp_path)

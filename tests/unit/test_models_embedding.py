@@ -10,80 +10,59 @@ from torch import nn
 from pairx_plugin.errors import ModelError, SettingsError
 from pairx_plugin.models import EmbeddingModel, as_embedding_model, check_embeddings, check_evaluation_mode
 
-torch.set_num_threads(1)
-
-
-class TinyNetwork(nn.Module):
-    """Convolution, batch norm, mean: (N, 3, H, W) to (N, 4)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
-        self.bn = nn.BatchNorm2d(4)
-        self.drop = nn.Dropout(0.5)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.drop(self.bn(self.conv(images))).mean((2, 3))
-
-
-@pytest.fixture
-def network() -> TinyNetwork:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        return TinyNetwork().eval()
-
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_embeddings_equal_the_networks_own_in_every_batch_size(network):
+def test_embeddings_equal_the_networks_own_in_every_batch_size(tiny_network):
     chips = [noise(10 + i, 20, seed=i) for i in range(5)]
-    model = EmbeddingModel(network, input_size=(16, 16))
+    model = EmbeddingModel(tiny_network, input_size=(16, 16))
     with torch.no_grad():
-        expected = network(model.tensor(chips)).numpy()
+        expected = tiny_network(model.tensor(chips)).numpy()
     for batch_size in (1, 2, 16):
         embeddings = model.embed(chips, batch_size=batch_size)
         assert embeddings.dtype == np.float32
         np.testing.assert_allclose(embeddings, expected, atol=1e-6)
 
 
-def test_embedding_leaves_the_network_as_it_was(network):
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    network.conv.weight.requires_grad_(False)
-    EmbeddingModel(network, input_size=(8, 8)).embed([noise(4, 4)])
-    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
-    assert not network.training and not network.conv.weight.requires_grad and network.bn.weight.requires_grad
-    assert network.conv.weight.grad is None and not network._forward_hooks
+def test_embedding_leaves_the_network_as_it_was(tiny_network):
+    before = {key: value.clone() for key, value in tiny_network.state_dict().items()}
+    tiny_network.conv.weight.requires_grad_(False)
+    EmbeddingModel(tiny_network, input_size=(8, 8)).embed([noise(4, 4)])
+    assert all(torch.equal(before[key], value) for key, value in tiny_network.state_dict().items())
+    assert not tiny_network.training
+    assert not tiny_network.conv.weight.requires_grad and tiny_network.bn.weight.requires_grad
+    assert tiny_network.conv.weight.grad is None and not tiny_network._forward_hooks
 
 
-def test_half_precision_network_gives_float32_embeddings(network):
-    embeddings = EmbeddingModel(network.to(torch.bfloat16), input_size=(8, 8)).embed([noise(4, 4)])
+def test_half_precision_network_gives_float32_embeddings(tiny_network):
+    embeddings = EmbeddingModel(tiny_network.to(torch.bfloat16), input_size=(8, 8)).embed([noise(4, 4)])
     assert embeddings.dtype == np.float32 and embeddings.shape == (1, 4)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5, True, "4"], ids=repr)
-def test_unusable_batch_size_is_refused(network, batch_size):
+def test_unusable_batch_size_is_refused(tiny_network, batch_size):
     with pytest.raises(SettingsError, match="batch_size"):
-        EmbeddingModel(network, input_size=(8, 8)).embed([noise(4, 4)], batch_size=batch_size)
+        EmbeddingModel(tiny_network, input_size=(8, 8)).embed([noise(4, 4)], batch_size=batch_size)
 
 
-def test_training_mode_is_an_error_and_stays_on(network):
-    network.train()
+def test_training_mode_is_an_error_and_stays_on(tiny_network):
+    tiny_network.train()
     with pytest.raises(ModelError, match=r"2 batch-norm or dropout layers: 'bn', 'drop'.*call \.eval\(\)"):
-        EmbeddingModel(network).embed([noise(4, 4)])
-    assert network.training and int(network.bn.num_batches_tracked) == 0
+        EmbeddingModel(tiny_network).embed([noise(4, 4)])
+    assert tiny_network.training and int(tiny_network.bn.num_batches_tracked) == 0
 
 
-def test_single_layer_in_training_mode_is_named(network):
-    network.drop.train()
+def test_single_layer_in_training_mode_is_named(tiny_network):
+    tiny_network.drop.train()
     with pytest.raises(ModelError, match="'drop'"):
-        check_evaluation_mode(network)
+        check_evaluation_mode(tiny_network)
 
 
-def test_training_flag_of_a_harmless_layer_does_not_matter(network):
-    network.conv.train()
-    check_evaluation_mode(network)
+def test_training_flag_of_a_harmless_layer_does_not_matter(tiny_network):
+    tiny_network.conv.train()
+    check_evaluation_mode(tiny_network)
 
 
 class Returns(nn.Module):
@@ -131,10 +110,10 @@ def test_good_embeddings_pass_through_unchanged():
     assert check_embeddings(embeddings, 2) is embeddings
 
 
-def test_device_and_dtype_follow_the_network(network):
-    model = EmbeddingModel(network, input_size=(8, 8))
+def test_device_and_dtype_follow_the_network(tiny_network):
+    model = EmbeddingModel(tiny_network, input_size=(8, 8))
     assert (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
-    network.double()
+    tiny_network.double()
     assert model.dtype == torch.float64 and model.tensor([noise(4, 4)]).dtype == torch.float64
 
 
@@ -144,20 +123,20 @@ def test_network_without_parameters_is_float32_on_the_cpu():
     assert model.embed([noise(3, 3)]).shape == (1, 12)
 
 
-def test_parameters_on_several_devices_are_an_error(network):
-    network.bn.to("meta")
+def test_parameters_on_several_devices_are_an_error(tiny_network):
+    tiny_network.bn.to("meta")
     with pytest.raises(ModelError, match="several devices.*cpu.*meta"):
-        EmbeddingModel(network).device
+        EmbeddingModel(tiny_network).device
 
 
-def test_network_without_values_is_an_error(network):
+def test_network_without_values_is_an_error(tiny_network):
     with pytest.raises(ModelError, match="load its weights"):
-        EmbeddingModel(network.to("meta")).device
+        EmbeddingModel(tiny_network.to("meta")).device
 
 
-def test_dataparallel_wrapper_is_taken_off_and_mentioned(network):
-    model = EmbeddingModel(nn.DataParallel(network))
-    assert model.network is network
+def test_dataparallel_wrapper_is_taken_off_and_mentioned(tiny_network):
+    model = EmbeddingModel(nn.DataParallel(tiny_network))
+    assert model.network is tiny_network
     assert any("DataParallel" in note for note in model.notes)
 
 
@@ -167,8 +146,8 @@ def test_what_is_no_network_is_refused(obj):
         as_embedding_model(obj)
 
 
-def test_as_embedding_model_passes_models_and_wraps_networks(network):
-    model = as_embedding_model(network, input_size=(8, 8), model_id="mine")
+def test_as_embedding_model_passes_models_and_wraps_networks(tiny_network):
+    model = as_embedding_model(tiny_network, input_size=(8, 8), model_id="mine")
     assert model.input_size == (8, 8) and model.model_id == "mine"
     assert as_embedding_model(model) is model
     with pytest.raises(ModelError, match="input_size"):

@@ -14,32 +14,10 @@ import torch
 from torch import nn
 
 from pairx_plugin.errors import MissingExtra, ModelError, ModelNotFound
-from pairx_plugin.models import MiewIdNetwork, ModelCatalogue, miewid_files
+from pairx_plugin.models import miewid_files
 
-timm = pytest.importorskip("timm", reason="needs timm")
-safetensors = pytest.importorskip("safetensors.torch", reason="needs safetensors")
-torch.set_num_threads(1)
-
-SMALL = "test_efficientnet" if timm.is_model("test_efficientnet") else "tf_efficientnetv2_b0"
-
-
-@pytest.fixture(scope="module")
-def network() -> MiewIdNetwork:
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        network = MiewIdNetwork(SMALL)
-        network.pooling.p.data.fill_(2.5)
-        return network.eval()
-
-
-@pytest.fixture
-def catalogue() -> ModelCatalogue:
-    return ModelCatalogue()
-
-
-def write_config(folder: Path, content: object) -> None:
-    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
-
+pytest.importorskip("timm", reason="needs timm")
+pytest.importorskip("safetensors.torch", reason="needs safetensors")
 
 ConnectError = type("ConnectError", (Exception,), {"__module__": "httpx"})  # as httpx's: no OSError
 HUB_ID = "conservationxlabs/miewid-msv3"
@@ -68,11 +46,11 @@ def test_hub_model_needs_consent_to_its_code(catalogue, monkeypatch):
     assert calls == []
 
 
-def test_hub_model_loads_by_one_setting(catalogue, monkeypatch, network):
-    calls = fake_transformers(monkeypatch, network.train())
+def test_hub_model_loads_by_one_setting(catalogue, monkeypatch, miewid):
+    calls = fake_transformers(monkeypatch, miewid.train())
     model = catalogue.load(HUB_ID, trust_remote_code=True, revision="abc")
     assert calls == [(HUB_ID, {"trust_remote_code": True, "revision": "abc"})]
-    assert model.network is network and not network.training
+    assert model.network is miewid and not miewid.training
     assert (model.model_id, model.input_size) == (HUB_ID, (440, 440))
     assert model.default_layer == "backbone.blocks.3"
 
@@ -135,7 +113,7 @@ CUSTOM_CODE = """
 
 
 @pytest.fixture
-def folder_with_code(tmp_path) -> Path:
+def folder_with_code(tmp_path, save_tensors, write_config) -> Path:
     folder = tmp_path / "tiny_embedder"
     folder.mkdir()
     (folder / "modeling_tiny.py").write_text(textwrap.dedent(CUSTOM_CODE), encoding="utf-8")
@@ -144,7 +122,7 @@ def folder_with_code(tmp_path) -> Path:
         "auto_map": {"AutoConfig": "modeling_tiny.TinyConfig", "AutoModel": "modeling_tiny.TinyModel"},
     })
     state = {"conv.weight": torch.full((5, 3, 3, 3), 0.25), "conv.bias": torch.arange(5.0)}
-    safetensors.save_file(state, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    save_tensors(state, folder / "model.safetensors")
     return folder
 
 
@@ -172,8 +150,10 @@ def test_folder_with_code_loads_through_transformers_when_trusted(folder_with_co
     assert json.loads(result[6:]) == ["TinyModel", [24, 32], False, [0.0, 1.0, 2.0, 3.0, 4.0], [1, 5], None]
 
 
-def test_folder_with_code_is_read_as_miewid_weights_without_consent(folder_with_code, catalogue, monkeypatch):
-    monkeypatch.setattr(miewid_files, "CANDIDATES", (SMALL,))
+def test_folder_with_code_is_read_as_miewid_weights_without_consent(
+    folder_with_code, catalogue, small_backbone, monkeypatch
+):
+    monkeypatch.setattr(miewid_files, "CANDIDATES", (small_backbone,))
     monkeypatch.setitem(sys.modules, "transformers", None)
     for consent in ({}, {"trust_remote_code": False}, {"trust_remote_code": "false"}):
         with pytest.raises(ModelError, match="fit no known backbone"):

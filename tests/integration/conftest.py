@@ -1,0 +1,65 @@
+"""The command line in this process, and small photographs to give to it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SMALL = ("--model", "timm:resnet18", "--input-size", "64", "--k-colors", "1", "--k-lines", "8")
+
+
+@pytest.fixture(scope="session")
+def call() -> Callable[..., Any]:
+    """Call a command: ``call("layers", "timm:resnet18")`` gives exit code, output and error stream."""
+    testing = pytest.importorskip("typer.testing", reason="needs the extra 'cli'")
+    from pairx_plugin.cli import app
+
+    # Older releases of click mix the streams unless told not to, newer ones have no such argument.
+    mixes = "mix_stderr" in inspect.signature(testing.CliRunner).parameters
+    runner = testing.CliRunner(**({"mix_stderr": False} if mixes else {}))
+    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="session")
+def draw() -> Callable[[Path, int], None]:
+    """Write a photograph of soft noise, 120 x 90 pixels: ``draw(path, seed)``."""
+
+    def write(path: Path, seed: int) -> None:
+        noise = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), np.uint8)
+        Image.fromarray(noise).resize((120, 90), Image.Resampling.BICUBIC).save(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory, draw: Callable[[Path, int], None]) -> Path:
+    """A folder with four photographs, and with files that are none."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for seed, name in enumerate(("query", "first", "second", "third")):
+        draw(folder / f"{name}.png", seed)
+    whole = (folder / "third.png").read_bytes()
+    (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("not a picture")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    return folder
+
+
+@pytest.fixture
+def explain(call: Callable[..., Any], photographs: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Explain photographs of that folder with a small network: ``explain("query.png", "first.png", more=())``.
+
+    What is written lies in ``tmp_path``, unless `more` names another folder.
+    """
+
+    def run(*names: str, more: tuple[Any, ...] = ()) -> Any:
+        paths = [photographs / name for name in names]
+        return call("explain", *paths, *SMALL, "--output", tmp_path, *more)
+
+    return run
