@@ -213,8 +213,8 @@ class Explanation(Record):
     Attributes:
         query_id: of the ranked query.
         candidate_id: the candidate's annotation id; `rank` is its rank in the ranked query.
-        record: the explanation as JSON data (schema ``pairx.explanation/1``); empty unless something is
-            usable.
+        record: the explanation as JSON data (schema ``pairx.explanation/1``), where the plugin has some; a failed
+            one may hold what was asked for and why it failed.
         artifacts: the pictures.
         failure: says why, and must be there, where status is ``partial``, ``failed`` or ``unsupported``.
     """

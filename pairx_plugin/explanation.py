@@ -70,13 +70,17 @@ class PairExplanation:
     def explanation_id(self) -> str:
         """``sha256:…`` of everything that the evidence depends on; the same inputs give the same id."""
         parts = {
-            "chips": [self.query.sha256, self.candidate.sha256 if self.candidate else None],
+            "chips": [self.query.sha256, self.candidate.sha256 if self.candidate else self._missing()],
             "model": self.provenance.get("model_sha256"),
             "explainer": [self.explainer, self.provenance.get("explainer_version")],
             "params": self.params,
             "version": self.provenance.get("version"),
         }
         return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _missing(self) -> str | None:
+        """Return what stands for a candidate that could not be had, so that two of them have two ids."""
+        return self.failure.message if self.failure else None
 
     def picture(
         self, view: str = "matches", *, layer: str | None = None, style: Style | None = None

@@ -90,6 +90,13 @@ def test_id_is_of_the_inputs_and_the_settings(miewid_network, pictures, explanat
     assert again.explanation_id == explanations[0].explanation_id != other.explanation_id
 
 
+def test_candidates_that_could_not_be_had_have_ids_of_their_own(miewid_network, pictures):
+    candidates = [np.zeros((0, 4, 3), np.uint8), "a word"]
+    failed = explain_ranking(miewid_network, pictures[0], candidates, layer=LAYER, input_size=SIZE)
+    assert [explanation.status for explanation in failed] == [Status.FAILED] * 2
+    assert failed[0].explanation_id != failed[1].explanation_id
+
+
 def test_batches_give_what_single_candidates_give(miewid_network, pictures, explanations):
     query, *candidates = pictures
     batched = explain_ranking(
