@@ -47,7 +47,7 @@ class ScriptedSource:
             :attr:`gate`), ``stuck`` (it waits for the gate before anything), ``failed`` (may be tried again, and then
             works), ``broken`` (never works), ``unsupported``, ``lines`` (colours never come), ``lost`` (the photograph
             cannot be opened), ``stale_chip``, ``stale_model``, ``doubtful``, ``few`` (too few links), ``kept`` (the
-            host has kept lines).
+            host has kept lines), ``kept_failed`` (the host has kept a failure, and it works now).
         names: of the candidates, by rank; hostile ones included.
     """
 
@@ -93,6 +93,7 @@ class ScriptedSource:
         }
         with_lines = [rank for rank, how in self.script.items() if how in ("kept", "stale_model")]
         kept = {rank: self._explanation(ranked, rank) for rank in with_lines}
+        kept |= {rank: _failed(ranked, rank) for rank, how in self.script.items() if how == "kept_failed"}
         links = {ranked.query.annotation_id: "/encounters/1", f"c{number}-1": "javascript:alert(1)"}
         return ReviewQuery(task_id=task_id, ranked_query=ranked, explanations=kept, notes=notes, links=links)
 
@@ -248,6 +249,17 @@ def scripted_evidence(rank: int, request: EvidenceRequest, k_colors: int, how: s
     )
     doubt = Doubt(code="FEW_MATCHES", message="few", values={"layer": "blocks.3", "matches": n})
     return PairEvidence(similarity=0.8, layers=(layer,), doubts=(doubt,) if how == "doubtful" else ())
+
+
+def _failed(ranked: RankedQuery, rank: int) -> Explanation:
+    return Explanation(
+        query_id=ranked.query_id,
+        candidate_id=ranked.candidates[rank - 1].annotation.annotation_id,
+        rank=rank,
+        status=Status.FAILED,
+        record={"schema": "pairx.explanation/1", "layer_key": "blocks.3"},
+        failure=Failure(code="OUT_OF_MEMORY", message="there was no more", retryable=True),
+    )
 
 
 def _picture(found: PairExplanation, view: str) -> Artifact:

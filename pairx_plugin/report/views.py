@@ -184,7 +184,8 @@ def _candidate(
         doubts=words.doubts(facts if shown else _NO_RECORD, others if shown else (), own),
         pictures=pictures,
         default_picture=default_key(pictures),
-        layers=[layer_view(candidate, facts, layer, words) for layer in facts.layers],
+        # A failed explanation's record says what was asked for; there is nothing to say of links.
+        layers=[layer_view(candidate, facts, layer, words) for layer in facts.layers if not explanation.status.failed],
         provenance=words.provenance(facts) if explanation.record else [],
         record_uri=json_uri(explanation.to_json()["record"]) if explanation.record else "",
         record_name=f"explanation-{anchor}.json",

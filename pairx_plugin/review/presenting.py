@@ -159,8 +159,10 @@ def _band_code(record: Mapping[str, Any], words: Words) -> str:
 
 def _standing(job: Job | None, kept: Explanation | None, words: Words) -> dict[str, Any]:
     """Return the state of a candidate's evidence as its row in the list shows it."""
-    record = job.parts.record if job is not None and job.parts is not None else kept.record if kept else {}
-    status = job.status if job is not None else kept.status if kept is not None and kept.status.usable else None
+    usable = kept.record if kept is not None and kept.status.usable else {}
+    record = job.parts.record if job is not None and job.parts is not None else usable
+    told = kept is not None and (kept.status.usable or kept.status.failed)
+    status = job.status if job is not None else kept.status if kept is not None and told else None
     band = Band(_band_code(record, words)) if record else None
     return {
         "status": status.value if status else None,

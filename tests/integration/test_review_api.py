@@ -177,6 +177,13 @@ def test_kept_lines_are_shown_while_colours_are_computed(make_server):
     assert lines["status"] == "ready" and lines["over"]
 
 
+def test_failure_that_the_host_has_kept_is_told_and_tried_again_when_looked_at(make_server):
+    reviewer = Reviewer(make_server({2: "kept_failed"}))
+    row = reviewer.get("/review/v1/tasks/t1/queries/q1").json()["candidates"][1]
+    assert (row["evidence"]["status"], row["evidence"]["band"]) == ("failed", None)
+    assert reviewer.explained(2)["status"] == "ready"
+
+
 @pytest.mark.parametrize(
     ("how", "status", "retryable", "code"),
     [

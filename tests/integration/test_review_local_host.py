@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import time
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -134,6 +135,12 @@ def test_changed_photograph_makes_evidence_stale(reviewing, make_texture):
     assert (found["status"], found["stale"], found["record"]) == ("stale", "CHIP_CHANGED", None)
     anew = explained(reviewing, 1, anew=True)
     assert anew["status"] == "ready" and anew["made_anew"]
+
+
+def test_later_run_with_smaller_chips_makes_nothing_stale(reviewing, model):
+    with LocalHost(replace(reviewing.config, chip_side=48), model=model) as host:
+        host.run()
+    assert explained(reviewing, 1, stage="lines")["status"] == "ready"
 
 
 def test_lost_photograph_fails_for_good(reviewing):

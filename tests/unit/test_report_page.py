@@ -395,6 +395,13 @@ def test_two_pictures_of_one_version_get_switches_of_their_own(tmp_path: Path) -
     assert [radio["id"] for radio in page.all("input", type="radio")] == ["q1-c1-v1", "q1-c1-v2"]
 
 
+def test_record_of_a_failure_is_provenance_and_no_evidence(tmp_path: Path) -> None:
+    lost = failed(1)
+    page = written(tmp_path, full_query(ranked_query=ranked(1), explanations=[replace(lost, record=record())]))
+    assert "What the links say" not in page.prose and "Not explained: something went wrong." in page.prose
+    assert "k_lines 20" in page.prose
+
+
 def test_query_without_candidates_and_query_that_failed_say_so(tmp_path: Path) -> None:
     empty = full_query(ranked_query=ranked(0), explanations=(), photograph=None)
     lost = replace(empty, failure=Failure(code="IMAGE_UNREADABLE", message="cut off at byte 7"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Union
@@ -40,7 +40,7 @@ __all__ = ["LocalReviewSource"]
 
 logger = logging.getLogger(__name__)
 
-_CHIPS, _TASKS = 96, 16
+_CHIPS, _TASKS, _CHIP_SIDE = 96, 16, 1024
 
 
 class LocalReviewSource:
@@ -109,7 +109,11 @@ class LocalReviewSource:
 
     def chip(self, annotation: Annotation) -> Chip:
         """Return a chip as it is cut today, as large as the newest run cut it."""
-        side = int(self._newest_config().get("chip_side") or 1024)
+        return self._cut(annotation, self._newest_config())
+
+    def _cut(self, annotation: Annotation, config: Mapping[str, Any]) -> Chip:
+        """Cut a chip as large as a run with this configuration does; runs may differ in that."""
+        side = int(config.get("chip_side") or _CHIP_SIDE)
         key = repr((annotation.image, annotation.bbox, annotation.theta)), side
         with self._lock:
             if key in self._chips:
@@ -132,7 +136,7 @@ class LocalReviewSource:
         ranked += [(candidate.annotation, review.chip_sha256)] if review is not None else []
         for annotation, digest in ranked:
             try:
-                if digest is not None and self.chip(annotation).sha256 != digest:
+                if digest is not None and self._cut(annotation, match.run.config).sha256 != digest:
                     return "CHIP_CHANGED"
             except (ChipError, OSError, MemoryError):
                 continue  # there is nothing that could be mistaken; explaining will say why
@@ -181,7 +185,7 @@ class LocalReviewSource:
         model = self._model(name)
         if cancelled():
             return
-        chips = self.chip(query.ranked_query.query), self.chip(candidate.annotation)
+        chips = self._cut(query.ranked_query.query, run.config), self._cut(candidate.annotation, run.config)
         explainer = self._manager.explainers()[request.explainer].create()
         yield from explain_in_steps(model, *chips, explainer, _settings(run, request), cancelled)
 

@@ -1,6 +1,7 @@
 // Elements of the page, made of names, attributes and children; texts go in as text, so that no name can be markup.
 
 const SVG = "http://www.w3.org/2000/svg";
+const HEARD = 8000; // milliseconds that a message stays to be read out
 
 /** Return the element of an id. */
 export const byId = (id) => document.getElementById(id);
@@ -24,11 +25,11 @@ export function set(element, attributes) {
   return element;
 }
 
-/** Say something to those who do not see the page; the same words twice are still news. */
+/** Say something to those who do not see the page. Each message is a line of its own: none overtakes another. */
 export function announce(words) {
-  const news = byId("news");
-  news.textContent = "";
-  window.setTimeout(() => { news.textContent = words; }, 30);
+  const line = html("p", {}, words);
+  byId("news").append(line);
+  window.setTimeout(() => line.remove(), HEARD);
 }
 
 /** Return one of the drawings of icons.js's kind: a path of 24 units. */
