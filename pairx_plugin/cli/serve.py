@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from ..errors import HostError, HostUnavailable, MissingExtra, PairXError
+from .databases import find_database
 from .display import output, steps
 from .failures import print_error
-from .report import _database as database_of
 
 if TYPE_CHECKING:
     from ..hosts.local.review_source import LocalReviewSource
@@ -99,7 +99,7 @@ def _where(where: str) -> tuple[str, Path | None]:
         return config.database, config.output
     if where == "pairx-demo" and not Path(where).exists():
         raise HostError("there is no folder 'pairx-demo' here; make it with `pairx-plugin demo`, or name another")
-    return database_of(where)
+    return find_database(where)
 
 
 def _listen(host: str, port: int) -> socket.socket:
