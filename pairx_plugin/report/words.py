@@ -62,8 +62,8 @@ class Words:
         return self.say("NAMES_SAME" if names[0] == names[1] else "NAMES_OTHER")
 
     def band(self, figures: Figures | None) -> Band:
-        """Return the band of a layer's figures."""
-        if figures is None:
+        """Return the band of a layer's figures; none where the order of the links means nothing."""
+        if figures is None or any(reason.code == "RELEVANCE_ZERO" for reason in figures.reasons):
             return Band.NOT_ASSESSED
         return band_of(figures.n_inliers, figures.n_chance, figures.n_tested)
 

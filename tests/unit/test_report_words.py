@@ -20,6 +20,7 @@ from pairx_plugin.report.bands import Band, band_of
 from pairx_plugin.report.message_format import format_message, names_in
 from pairx_plugin.report.messages import LANGUAGE_TAGS, Messages
 from pairx_plugin.report.pictures import PictureEmbedder, encoded_picture
+from pairx_plugin.report.reading import Figures, Reason
 from pairx_plugin.report.words import Words, short
 
 
@@ -44,6 +45,15 @@ from pairx_plugin.report.words import Words, short
 )
 def test_band_follows_the_stated_rule(n_inliers: int | None, n_chance: int | None, n_tested: int, band: Band) -> None:
     assert band_of(n_inliers, n_chance, n_tested) is band
+
+
+@pytest.mark.parametrize("code, band", [("RELEVANCE_ZERO", Band.NOT_ASSESSED), ("POSE_CONSISTENT", Band.STRONG)])
+def test_links_without_relevance_are_no_evidence(code, band):
+    figures = Figures(
+        n_inliers=20, n_chance=5, n_tested=20, irm_rob=1.0, irm_ref=1.0, match_coverage=None,
+        reasons=(Reason(code=code, message="", values={"side": 0}),),
+    )
+    assert Words(Messages()).band(figures) is band
 
 
 def test_bands_have_levels_for_the_meter() -> None:
