@@ -211,6 +211,16 @@ def test_server_default_is_overruled_by_the_request():
     assert make(pairx_explain=False).config.string() == Config().string()
 
 
+def test_layer_key_of_a_request_rules_out_the_servers_layers():
+    make = attached({"pairx_layers": "from.the.server"})
+    assert options_of(make(pairx_explain=True)).settings.layers == ("from.the.server",)
+    assert options_of(make(pairx_explain=True, pairx_layer_key="a.b")).settings.layers == ("a.b",)
+
+
+def test_default_layer_key_of_the_host_is_no_wish_in_a_stored_configuration():
+    assert read_options({FLAG: True, "pairx_layer_key": "the.hosts.default", "pairx_layers": ""}).settings.layers == ()
+
+
 def test_callers_values_are_not_changed():
     values = {FLAG: "true", "pairx_k_lines": "5"}
     kept = dict(values)

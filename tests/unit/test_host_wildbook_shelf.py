@@ -99,6 +99,20 @@ def test_threads_that_write_one_pair_leave_a_whole_record(shelf):
     assert shelf.picture(QUERY, CANDIDATE, "clean")[0] == b"same"
 
 
+def test_candidates_with_a_record_are_listed(shelf):
+    assert shelf.candidates(QUERY) == []
+    shelf.write_pair(QUERY, CANDIDATE, {}, [])
+    shelf.write_pair(QUERY, QUERY, {}, [])
+    assert shelf.candidates(QUERY) == [QUERY, CANDIDATE]
+
+
+def test_note_of_a_plain_picture_is_taken_once(shelf):
+    shelf.write_pair(QUERY, CANDIDATE, {}, [])
+    assert not shelf.take_note(QUERY, CANDIDATE)
+    shelf.note_plain(QUERY, CANDIDATE)
+    assert shelf.take_note(QUERY, CANDIDATE) and not shelf.take_note(QUERY, CANDIDATE)
+
+
 def test_query_is_read_back(shelf):
     assert shelf.read_query(QUERY) is None and not shelf.exists()
     shelf.write_query(QUERY, {"top_k": 3})

@@ -149,6 +149,7 @@ class QueryExplainer:
         for item in ranked.candidates:
             if item.rank in known:
                 self._records[item.rank] = {**known[item.rank], "rank": item.rank, "score": item.score}
+                self._show_again(ranked, item)
                 found[item.rank] = explanation_of(self._shelf, ranked, item, known[item.rank])
         self._manager.attach(ranked, [found[item.rank] for item in ranked.candidates])
         for item in ranked.candidates:
@@ -198,6 +199,12 @@ class QueryExplainer:
             return with_failure(record, failure)
         self._forget(self._aids[query], self._aids[duuid])
         return record
+
+    def _show_again(self, ranked: RankedQuery, candidate: Candidate) -> None:
+        """Drop the host's pictures of a pair where a query in between had it drawn plain."""
+        query, duuid = ranked.query.annotation_id, candidate.annotation.annotation_id
+        if self._shelf.take_note(query, duuid):
+            self._forget(self._aids[query], self._aids[duuid])
 
     def _known(self, ranked: RankedQuery, candidate: Candidate) -> dict[str, Any] | None:
         """Return the record that is kept of a candidate, unless it is stale, failed or torn."""

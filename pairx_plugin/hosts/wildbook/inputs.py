@@ -43,7 +43,7 @@ class InputTensors:
         max_tensors: how many are kept; 2 MB each at MiewID's size.
     """
 
-    def __init__(self, preprocessing: Preprocessing, max_tensors: int = 64) -> None:
+    def __init__(self, preprocessing: Preprocessing, max_tensors: int = 32) -> None:
         self._preprocessing, self._max_tensors = preprocessing, max_tensors
         self._tensors: OrderedDict[bytes, Any] = OrderedDict()
         self._lock = threading.Lock()

@@ -6,7 +6,7 @@ import importlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import HostError, HostUnavailable
 from .answers import AnswerCollector, plugin_version
 from .graph import with_our_answers
-from .options import server_options
+from .options import FLAG, server_options
 from .parameters import with_our_parameters, with_our_values
 from .pictures import with_our_pictures
 from .routes import register_routes
@@ -40,6 +40,7 @@ class Installation:
         plugin: the MiewID plugin's module and file.
         attached: what was replaced or added, as dotted names and rules.
         missing: what this host does not have, and what follows from it.
+        server: the server-wide defaults, as they were read when this was attached.
         models: the networks that are kept.
     """
 
@@ -47,6 +48,7 @@ class Installation:
     plugin: str
     attached: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    server: Mapping[str, str] = field(default_factory=dict)
     models: SharedModels = field(repr=False, compare=False, default_factory=SharedModels)
     collector: AnswerCollector = field(repr=False, compare=False, default_factory=AnswerCollector)
 
@@ -62,7 +64,7 @@ class Installation:
             "attached_to": self.plugin,
             "attached": list(self.attached),
             "missing": list(self.missing),
-            "server_options": server_options(),
+            "server_options": dict(self.server),
             "process": os.getpid(),
             "n_model_loads": self.models.n_loads,
             "n_models_shared": self.models.n_shared,
@@ -106,8 +108,8 @@ def _install(module: ModuleType) -> Installation:
                 f"give the module that defines the MiewId pipeline (wbia-plugin-miew-id's is {PLUGIN_MODULE})"
             )
     models, collector = SharedModels(), AnswerCollector()
-    seams = _Seams()
-    _attach_to_plugin(seams, module, models, collector)
+    seams, server = _Seams(), _server_options()
+    _attach_to_plugin(seams, module, server, RankingStage(module, models, collector), models)
     _attach_to_graph(seams, collector)
     wbia = importlib.import_module("wbia")
     installation = Installation(
@@ -115,21 +117,28 @@ def _install(module: ModuleType) -> Installation:
         plugin=f"{module.__name__} ({getattr(module, '__file__', None) or 'no file'})",
         attached=tuple(seams.done),
         missing=tuple(seams.missing),
+        server=server,
         models=models,
         collector=collector,
     )
     return installation
 
 
+def _server_options() -> dict[str, str]:
+    """Return the environment's options, and the flag of the host's command line."""
+    import utool
+
+    options = server_options()
+    if utool.get_argflag("--pairx-explain"):
+        options.setdefault(FLAG, "true")
+    return options
+
+
 def _attach_to_plugin(
-    seams: _Seams, module: ModuleType, models: SharedModels, collector: AnswerCollector
+    seams: _Seams, module: ModuleType, server: Mapping[str, str], stage: RankingStage, models: SharedModels
 ) -> None:
     import utool
 
-    server = server_options()
-    if utool.get_argflag("--pairx-explain"):
-        server.setdefault("pairx_explain", "true")
-    stage = RankingStage(module, models, collector)
     config, request = module.MiewIdConfig, module.MiewIdRequest
     seams.add(config, "get_param_info_list", lambda before: with_our_parameters(before, utool.ParamInfo, server))
     seams.add(request, "new", lambda before: with_our_values(before, server))

@@ -34,6 +34,7 @@ __all__ = [
     "own_key",
     "read_options",
     "server_options",
+    "with_server_options",
 ]
 
 FLAG = f"{PREFIX}explain"
@@ -101,6 +102,13 @@ def option_defaults() -> dict[str, Any]:
     own = {PREFIX + name: _plain(getattr(settings, name)) for name in Settings.names() if name not in _FIXED}
     rerank = {f"{PREFIX}{item.name}": item.default for item in dataclasses.fields(Reranking)}
     return {**own, LAYER_KEY: "", f"{PREFIX}rerank": False, **rerank, REFUSED: ""}
+
+
+def with_server_options(given: Mapping[str, Any], server: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request holds on top of the server's defaults; a layer key of its own rules out their layers."""
+    layers = PREFIX + "layers"
+    overruled = LAYER_KEY in given and layers not in given
+    return {**{key: value for key, value in server.items() if not (overruled and key == layers)}, **given}
 
 
 def server_options(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -188,7 +196,8 @@ def _settings(given: Mapping[str, Any]) -> Settings:
     values["pictures"] = VIEWS
     if isinstance(values.get("options"), str):
         values["options"] = _parsed(values["options"])
-    if not values.get("layers") and given.get(LAYER_KEY):
+    # a stored configuration names both, and its layer key may be the host's default instead of a wish
+    if PREFIX + "layers" not in given and given.get(LAYER_KEY):
         values["layers"] = given[LAYER_KEY]
     return Settings.from_mapping(values)
 

@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .options import FLAG, REFUSED, Options, canonical, flag_is_on, option_defaults, own_key, read_options
+from .options import (
+    FLAG,
+    REFUSED,
+    Options,
+    canonical,
+    flag_is_on,
+    option_defaults,
+    own_key,
+    read_options,
+    with_server_options,
+)
 from .seams import harmless
 
 __all__ = ["OPTIONS_ATTRIBUTE", "options_of", "with_our_parameters", "with_our_values"]
@@ -86,15 +96,15 @@ def _prepared(given: Mapping[str, Any] | None, server: Mapping[str, Any]) -> tup
     """Return what the host's configuration is made from, and what was asked for."""
     given = dict(given or {})
     ours = {own: value for key, value in given.items() if (own := own_key(key)) is not None}
-    options = read_options({**server, **ours})
+    known = with_server_options(ours, server)
+    options = read_options(known)
     if not options.explain:
         # with the flag off, the flag alone is ours to settle: parameters of like names are the host's
         rest = {key: value for key, value in given.items() if own_key(key) != FLAG}
-        return ({**rest, FLAG: False} if FLAG in {**server, **ours} else given), options
+        return ({**rest, FLAG: False} if FLAG in known else given), options
     rest = {key: value for key, value in given.items() if own_key(key) is None}
     if options.failure is not None:
         return {**rest, FLAG: True, REFUSED: options.failure.message}, options
-    known = {**server, **ours}
     settled = {key: canonical(key, known[key]) for key in option_defaults() if known.get(key) is not None}
     settled[_LAYERS] = ",".join(options.settings.layers)
     return {**rest, **settled, FLAG: True}, options

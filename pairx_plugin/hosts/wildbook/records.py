@@ -23,6 +23,7 @@ from pairx_hooks import (
     Status,
 )
 
+from ...explanation import SCHEMA
 from ...settings import Settings
 from .answers import picture_url, plugin_version
 from .options import VIEWS
@@ -30,7 +31,6 @@ from .shelf import Shelf, plain_json
 
 __all__ = ["explanation_of", "key_of", "pair_record", "request_of", "with_failure"]
 
-SCHEMA = "pairx.explanation/1"
 _ON_REQUEST = ("explain", "explainer", "layers", "top_k", "pictures", "picture_format")
 _OUTSIDE_OF_KEY = ("explain", "top_k", "batch_size")  # they change neither evidence nor pictures
 

@@ -27,7 +27,7 @@ __all__ = ["Shelf", "plain_json"]
 
 logger = logging.getLogger(__name__)
 
-_PAIR_FILE, _QUERY_FILE = "pairx_explanation.json", "pairx_query.json"
+_PAIR_FILE, _QUERY_FILE, _PLAIN_FILE = "pairx_explanation.json", "pairx_query.json", "pairx_drawn_plain"
 _REFERENCE = re.compile(r"[A-Za-z0-9_]{1,64}")
 _SUFFIXES = {"image/png": ".png", "image/webp": ".webp"}
 _PICTURE = re.compile(r"pairx_[0-9a-f]{12}_[a-z]{1,16}\.(png|webp)")
@@ -134,6 +134,23 @@ class Shelf:
     def read_query(self, query: str) -> dict[str, Any] | None:
         """Return what came of a query, None where nothing is known."""
         return _read(self._query(query) / _QUERY_FILE)
+
+    def candidates(self, query: str) -> list[str]:
+        """Return the candidates of a query that a record is kept of, by annotation UUID."""
+        found = self._query(query).glob(f"dannot_uuid_*/{_PAIR_FILE}")
+        return sorted(path.parent.name[len("dannot_uuid_") :] for path in found)
+
+    def note_plain(self, query: str, candidate: str) -> None:
+        """Note that the host may draw a pair plain although a record of it is kept."""
+        (self._pair(query, candidate) / _PLAIN_FILE).touch()
+
+    def take_note(self, query: str, candidate: str) -> bool:
+        """Return whether there was such a note, and remove it."""
+        try:
+            (self._pair(query, candidate) / _PLAIN_FILE).unlink()
+        except OSError:
+            return False
+        return True
 
     def exists(self) -> bool:
         """True where the host has kept anything under this configuration."""

@@ -6,10 +6,11 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pairx_hooks import Failure
+from pairx_hooks import Failure, Status
 
 from .annotations import best_candidates, uuid_text
 from .answers import ANSWER_KEY, AnswerCollector, answer, summary_of
@@ -101,7 +102,9 @@ class RankingStage:
             found["seconds"] = round(time.perf_counter() - started, 3)
             setattr(match, ANSWER_KEY, found)
             self._collector.add(found)
-            harmless("keeping an answer", Shelf(request.ibs.cachedir, reference).write_query, query, summary_of(found))
+            shelf = Shelf(request.ibs.cachedir, reference)
+            harmless("dropping pictures of before", _forget_others, request, match, shelf, found)
+            harmless("keeping an answer", shelf.write_query, query, summary_of(found))
             logger.info(
                 "query %s: %d of %d explanations in %.2f s",
                 query,
@@ -171,3 +174,16 @@ def _ranking(ibs: Any, match: Any, n: int) -> list[dict[str, Any]]:
         {"rank": rank, "dannot_uuid": str(annot_uuid), "score": score}
         for rank, (annot_uuid, score) in enumerate(zip(uuids, scores), start=1)
     ]
+
+
+def _forget_others(request: Any, match: Any, shelf: Shelf, found: Mapping[str, Any]) -> None:
+    """Drop the host's pictures of candidates that were explained by a former query and are not by this one.
+
+    Their records stay: another query may find them right again. Their pictures might be of a former box.
+    """
+    now = {record["host"]["dannot_uuid"] for record in found["explanations"] if Status(record["status"]).usable}
+    for candidate in shelf.candidates(found["query_annot_uuid"]):
+        aid = None if candidate in now else request.ibs.get_annot_aids_from_uuid(uuid.UUID(candidate))
+        if aid is not None:
+            forget_thumbs(request, match, aid)
+            shelf.note_plain(found["query_annot_uuid"], candidate)

@@ -255,6 +255,24 @@ def test_score_of_another_network_is_a_doubt(host):
     assert [item["code"] for item in record["warnings"]] == ["SCORE_NOT_REPRODUCED"]
 
 
+def test_candidate_that_is_not_explained_any_more_is_plain_again(host):
+    embeddings = getattr(host.plugin, "GLOBAL_EMBEDDING_CACHE", None) or host.plugin._embeddings
+    first = host.ask(pairx_explain=True, pairx_top_k=1)
+    best = host.aid(host.best(first.entry)[0])
+    assert first.thumbs[best, "matches"] != host.before.thumbs[best, "matches"]
+    kept = embeddings[host.qaid]
+    embeddings[host.qaid] = -kept  # the worst are the best now
+    try:
+        _, entry = host.graph(pairx_explain=True, pairx_top_k=1)
+    finally:
+        embeddings[host.qaid] = kept
+    assert host.aid(host.best(entry)[0]) != best
+    thumbs = host.thumbs()
+    assert all(thumbs[best, version] == host.before.thumbs[best, version] for version in VERSIONS)
+    host.graph(pairx_explain=True, pairx_top_k=1)
+    assert host.thumbs()[best, "matches"] == first.thumbs[best, "matches"]
+
+
 def test_other_weights_in_the_same_file_are_noticed(host):
     import torch
 

@@ -152,10 +152,18 @@ def test_failure_is_tried_again_and_then_shown(host, monkeypatch):
     assert host.thumbs()[best, "matches"] != host.before.thumbs[best, "matches"]
 
 
+def test_query_that_fails_between_two_that_do_not_is_plain_and_the_next_is_not(host, monkeypatch):
+    first = host.ask(pairx_explain=True, pairx_top_k=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "load_host_model", broken)
+        _, entry = host.graph(pairx_explain=True, pairx_top_k=1)
+    assert entry["pairx"]["status"] == "failed" and host.thumbs() == host.before.thumbs
+    _, entry = host.graph(pairx_explain=True, pairx_top_k=1)
+    assert entry["pairx"]["status"] == "ready" and host.thumbs() == first.thumbs
+
+
 def test_record_that_the_host_cannot_encode_does_not_leave_us(host, monkeypatch, encoded):
     """A result that the host cannot encode ends a worker process of its job engine."""
-    from pairx_hooks import ExplainerEntry  # noqa: F401
-
     from pairx_plugin import explanation
 
     to_json = explanation.PairExplanation.to_json
