@@ -20,12 +20,12 @@ from . import rules
 from .canonization import Canonization, MergedBatchNorm, is_gate
 from .composites import rule_of_hook
 from .linear_rules import LinearRule
+from .node_runs import computation, constant, of_sources
 from .tracing import Trace, trace
 
 __all__ = ["Program", "Step", "Tape", "build_program"]
 
 _ADDITIONS = frozenset({operator.add, operator.iadd, torch.add})
-_OUT_OF_PLACE = {operator.iadd: operator.add, operator.imul: operator.mul, operator.isub: operator.sub}
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,10 +219,10 @@ class _Builder:
         if node.op == "call_module":
             run, rule = self._module(str(node.target))
         elif node.op == "get_attr":
-            run = _constant(self.twin, str(node.target))
+            run = constant(self.twin, str(node.target))
         elif node.op in ("call_function", "call_method"):
-            run = _callable(node)
-            rule = self._sum(node, carries) or rules.Gradient(_of_sources(node, run), carries)
+            run = computation(node)
+            rule = self._sum(node, carries) or rules.Gradient(of_sources(node, run), carries)
         else:
             raise UnsupportedArchitecture(f"a step of kind '{node.op}' ({node}) has no rule")
         target = str(node.target)
@@ -267,39 +267,6 @@ def _parameters(module: nn.Module, merge: MergedBatchNorm | None) -> tuple[torch
     if merge is not None:
         return merge.weight, merge.bias
     return getattr(module, "weight", None), getattr(module, "bias", None)
-
-
-def _constant(twin: nn.Module, target: str) -> Callable[[], Any]:
-    value: Any = twin
-    for part in target.split("."):
-        value = getattr(value, part)
-    return lambda: value
-
-
-def _callable(node: fx.Node) -> Callable[..., Any]:
-    """Return what a function or method node computes, never in place."""
-    if node.op == "call_function":
-        target: Any = node.target
-        function = _OUT_OF_PLACE.get(target, target)
-        return _without_inplace(function) if "inplace" in node.kwargs else function
-    name = str(node.target)
-    if name.endswith("_") and not name.endswith("__"):
-        name = name[:-1]
-    return lambda tensor, *args, **kwargs: getattr(tensor, name)(*args, **kwargs)
-
-
-def _without_inplace(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args, **kwargs: function(*args, **{**kwargs, "inplace": False})
-
-
-def _of_sources(node: fx.Node, run: Callable[..., Any]) -> Callable[..., torch.Tensor]:
-    """Return what the node computes as a function of its source nodes' values alone."""
-
-    def step(*values: Any) -> torch.Tensor:
-        look_up = dict(zip(node.all_input_nodes, values)).__getitem__
-        return run(*fx.node.map_arg(node.args, look_up), **fx.node.map_arg(node.kwargs, look_up))
-
-    return step
 
 
 def _feature_map(key: str, value: Any) -> torch.Tensor:
