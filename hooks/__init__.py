@@ -18,6 +18,7 @@ from .discovery import PluginDescription
 from .errors import (
     HookCallError,
     HookValidationError,
+    OwnFailure,
     PluginLoadError,
     PluginNameError,
     RecordError,
@@ -49,6 +50,7 @@ __all__ = [
     "Failure",
     "HookCallError",
     "HookValidationError",
+    "OwnFailure",
     "PROJECT_NAME",
     "PluginDescription",
     "PluginFailure",

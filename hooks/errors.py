@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 __all__ = [
     "HookCallError",
     "HookValidationError",
+    "OwnFailure",
     "PluginLoadError",
     "PluginNameError",
     "RecordError",
     "ReviewHookError",
     "code_of",
+    "described",
     "nearest",
 ]
 
@@ -53,12 +56,40 @@ class PluginLoadError(ReviewHookError, ImportError):
     code = "PLUGIN_NOT_LOADED"
 
 
+class OwnFailure(ReviewHookError, RuntimeError):
+    """What a hook looks up is the plugin's own and cannot be had, so that no other plugin is asked for it.
+
+    None means "not mine", and any other exception "mine or not, I failed"; in both cases the next plugin is asked, and
+    might answer with something else than what was ranked.
+
+    Args:
+        message: what is wrong, and the next step.
+        code: stable upper-case identifier for the review record.
+        retryable: True where the same call may succeed later without a change.
+    """
+
+    def __init__(self, message: str, *, code: str = "PLUGIN_FAILED", retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code, self.retryable = code, retryable
+
+    @classmethod
+    def of(cls, error: BaseException) -> OwnFailure:
+        """Return an exception as a failure of one's own, with its words, its `code` and its `retryable`."""
+        if isinstance(error, cls):
+            return error
+        code, retryable = code_of(error)
+        words = str(error) if code != "PLUGIN_FAILED" else described(error)
+        return cls(words, code=code, retryable=retryable)
+
+
 class HookCallError(ReviewHookError, RuntimeError):
     """No plugin answered, and at least one failed while it tried; the first one's exception is the cause.
 
+    Where a plugin said by an :class:`OwnFailure` that nobody else shall be asked, that one is the cause.
+
     Args:
         message: what was asked for and what went wrong.
-        plugin: name of the plugin that failed first.
+        plugin: name of the plugin that failed.
         cause: its exception, whose `code` and `retryable` are taken over where it has them.
     """
 
@@ -76,6 +107,12 @@ def code_of(error: BaseException) -> tuple[str, bool]:
     if not isinstance(code, str) or not code.strip():  # the code of SystemExit is a number
         code = "PLUGIN_FAILED"
     return code, retryable is True
+
+
+def described(error: BaseException) -> str:
+    """Return an exception as ``Type: message``, be its ``__str__`` broken."""
+    text = "".join(traceback.format_exception_only(type(error), error)).strip()
+    return text.removeprefix(f"{type(error).__module__}.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

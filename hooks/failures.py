@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from .base import Record
-from .errors import ReviewHookError
+from .errors import ReviewHookError, described
 
 __all__ = ["FailureLog", "PluginFailure", "in_words"]
 
@@ -75,8 +75,7 @@ class FailureLog:
 
 def in_words(error: BaseException) -> str:
     """Return an exception as ``Type: message``, be its ``__str__`` broken; of our own only the message."""
-    text = "".join(traceback.format_exception_only(type(error), error)).strip()
-    text = text.removeprefix(f"{type(error).__module__}.")
+    text = described(error)
     return text.partition(": ")[2] if isinstance(error, ReviewHookError) else text
 
 

@@ -59,8 +59,8 @@ def provide_embedding_model(model_id: str) -> Any | None:
     None:
         Not mine; the next plugin is asked.
     Failure:
-        Recorded, and the next plugin is asked. Where nobody answers, the caller gets a HookCallError that
-        says why.
+        Recorded, and the next plugin is asked, unless it is an OwnFailure. Where nobody answers, the caller
+        gets a HookCallError that says why.
     """
 
 
@@ -79,9 +79,10 @@ def load_chip(annotation: Annotation) -> Any | None:
     None:
         Not mine; the next plugin is asked.
     Failure:
-        Recorded, and the next plugin is asked. Where nobody answers, the caller gets a HookCallError that
-        says why, and only this candidate goes without an explanation. An exception's `code` and `retryable`,
-        where it has them, reach the review record.
+        Recorded, and the next plugin is asked, unless it is an OwnFailure: raise that where the annotation is
+        yours and its chip cannot be cut, since a chip from elsewhere is not the one that ranked. Where nobody
+        answers, the caller gets a HookCallError that says why, and only this candidate goes without an
+        explanation. An exception's `code` and `retryable`, where it has them, reach the review record.
     """
 
 

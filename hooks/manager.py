@@ -108,7 +108,7 @@ class ReviewManager:
         """Return the model of that id from the first plugin that has it; None where none has.
 
         Raises:
-            HookCallError: none has it, and at least one failed while it looked.
+            HookCallError: none has it, and at least one failed while it looked; or it is the one's that failed.
         """
         return self._registry.first("provide_embedding_model", f"no model '{model_id}'", model_id=model_id)
 
@@ -116,7 +116,7 @@ class ReviewManager:
         """Return the chip of an annotation from the first plugin that can cut it; None where none can.
 
         Raises:
-            HookCallError: none can, and at least one failed while it tried.
+            HookCallError: none can, and at least one failed while it tried; or it is the one's that failed.
         """
         subject = f"no chip of annotation '{annotation.annotation_id}'"
         return self._registry.first("load_chip", subject, annotation=annotation)

@@ -10,7 +10,7 @@ import pluggy
 
 from . import hookspecs
 from .discovery import PluginDescription, describe_entry_point, find_entry_points, load
-from .errors import HookCallError, HookValidationError, PluginNameError
+from .errors import HookCallError, HookValidationError, OwnFailure, PluginNameError
 from .failures import FailureLog, PluginFailure, in_words
 from .markers import PROJECT_NAME
 from .validation import check_plugin
@@ -118,13 +118,15 @@ class PluginRegistry:
     def first(self, hook: str, subject: str, **arguments: Any) -> Any | None:
         """Return the first answer that is not None; None where every plugin says None.
 
+        A plugin that raises OwnFailure ends the asking; after any other exception the next one is asked.
+
         Args:
             hook: its name.
             subject: what is missing if nobody answers, for the message: ``no model 'x'``.
             arguments: of the hook.
 
         Raises:
-            HookCallError: nobody answered and at least one plugin failed.
+            HookCallError: nobody answered and at least one plugin failed, or one failed at what is its own.
         """
         first_error: tuple[str, BaseException] | None = None
         for implementation in self.implementations(hook):
@@ -132,6 +134,9 @@ class PluginRegistry:
                 answer = _call(implementation, arguments)
             except (Exception, SystemExit) as error:
                 self.failures.add(implementation.plugin_name, hook, error)
+                if isinstance(error, OwnFailure):
+                    first_error = implementation.plugin_name, error
+                    break
                 first_error = first_error or (implementation.plugin_name, error)
                 continue
             if answer is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pairx_hooks
-from pairx_hooks import Annotation, ExplanationRequest, Status, build_manager
+from pairx_hooks import Annotation, ExplanationRequest, HookCallError, OwnFailure, Status, build_manager
 from pairx_hooks.documentation import hook_table
 
 README = Path(pairx_hooks.__file__).with_name("README.md").read_text("utf-8")
@@ -82,6 +82,10 @@ def test_archive_supplies_its_own_chips_and_passes_on_others(folder):
     assert names["chip"].shape == (8, 6, 3) and int(names["chip"].sum()) == 8 * 6 * 3 * 7
     assert names["manager"].chip(Annotation(annotation_id="a18")) is None
     assert names["manager"].embedding_model("acme-zebra") is None
+    (folder / "archive" / "a19.npy").write_bytes(b"no array")
+    with pytest.raises(HookCallError, match="no chip of annotation 'a19'") as caught:
+        names["manager"].chip(Annotation(annotation_id="a19"))
+    assert isinstance(caught.value.__cause__, OwnFailure)
 
 
 class Quarters:
