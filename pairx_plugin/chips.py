@@ -47,6 +47,7 @@ class Chip:
         theta: turn of the box about its centre, in radians.
         uri: where the photograph came from; empty if unknown.
         warnings: what a reader should know about the chip.
+        name: the individual that the host knows it for, None where it does not; no part of `sha256`.
     """
 
     pixels: Pixels
@@ -56,18 +57,20 @@ class Chip:
     theta: float = 0.0
     uri: str = ""
     warnings: tuple[ChipWarning, ...] = ()
+    name: str | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.pixels.setflags(write=False)  # pickling forgets it
 
     @classmethod
-    def from_array(cls, array: object, *, uri: str = "") -> Chip:
+    def from_array(cls, array: object, *, uri: str = "", name: str | None = None) -> Chip:
         """Take a caller's own chip, copying it.
 
         Args:
             array: (H, W, 3) uint8 RGB, or a Pillow image in any mode.
             uri: name for records.
+            name: of the individual, where it is known.
 
         Raises:
             ChipError: another type, shape or dtype, empty, or smaller than 8 x 8; says what would do.
@@ -85,6 +88,7 @@ class Chip:
             bbox=box,
             uri=uri,
             warnings=warnings,
+            name=name,
         )
 
     @property
@@ -151,6 +155,7 @@ def cut_chip(
     max_side: int = MAX_SIDE,
     min_side: int = MIN_CHIP_SIDE,
     uri: str = "",
+    name: str | None = None,
 ) -> Chip:
     """Cut one upright chip out of a photograph, black where the box hangs over the edge.
 
@@ -162,6 +167,7 @@ def cut_chip(
         max_side: the chip's longer side is at most so long; a larger box is shrunk, antialiased.
         min_side: a chip whose shorter side is shorter is enlarged, as far as `max_side` allows.
         uri: name for records; the photograph's own unless given.
+        name: of the individual, where it is known.
 
     Returns:
         The chip, with the aspect of its box.
@@ -190,6 +196,7 @@ def cut_chip(
         theta=angle,
         uri=uri or source.uri,
         warnings=(*source.warnings, *doubts, *resized, *overhang),
+        name=name,
     )
 
 

@@ -19,7 +19,8 @@ from .errors import ModelError
 from .evidence import Matches, cell_points
 from .matching import match_cells, reduce_channels
 from .models.checks import check_embeddings, unwrapped
-from .relevance.propagation import Encoded, RelevanceModel, cosine_seeds
+from .relevance.encoded import CellQuestion, Encoded, LayerQuestion, at_layers_together, at_pixels_together
+from .relevance.propagation import RelevanceModel, cosine_seeds
 from .rendering.canvas import key_point
 from .rendering.reference_look import reference_composite
 from .settings import Settings
@@ -109,10 +110,9 @@ def pairx(
     cosine, seeds_0 = cosine_seeds(sides[0].embedding, sides[1].embedding)
     _, seeds_1 = cosine_seeds(sides[1].embedding, sides[0].embedding)
     rows = range(len(imgs_0))
-    relevances = [
-        side.at_layers((seeds * cosine[:, None]).to(side.embedding.dtype), rows, layer_keys)
-        for side, seeds in zip(sides, (seeds_0, seeds_1))
-    ]
+    scaled = (seeds * cosine[:, None] for seeds in (seeds_0, seeds_1))
+    questions = [LayerQuestion(side, seeds, rows) for side, seeds in zip(sides, scaled)]
+    relevances = at_layers_together(questions, layer_keys)
     for side in sides:
         side.forget_above(layer_keys)
     return {
@@ -139,26 +139,23 @@ def _layer(
     n_colors = min([k_colors, *(len(found) for found in matches)])
     sizes = [(int(images.shape[-2]), int(images.shape[-1])) for images in (imgs_0, imgs_1)]
     grids = [(int(relevance.shape[1]), int(relevance.shape[2])) for relevance in reduced]
+    colours = [_pixels(sides, layer, matches, color) for color in range(n_colors)]
     return {
         "intermediate_relevances": tuple(reduced),
         "matches": [_as_dicts(found.leading(k_lines), grids, sizes) for found in matches],
-        "pixel_relevances": tuple(
-            [_pixels(side, layer, [_cell(found, number, color) for found in matches]) for color in range(n_colors)]
-            for number, side in enumerate(sides)
-        ),
+        "pixel_relevances": tuple([both[number] for both in colours] for number in range(len(sides))),
     }
 
 
-def _cell(matches: Matches, side: int, index: int) -> tuple[int, int]:
-    row, col = (matches.cells_0, matches.cells_1)[side][index]
-    return int(row), int(col)
-
-
-def _pixels(side: Encoded, layer: str, cells: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-    """Return (B, H, W): one cell of each image, carried back to its pixels."""
-    relevance, _ = side.at_pixels(layer, cells, range(len(cells)), tolerance=_TOLERANCE)
-    found: NDArray[np.float32] = relevance.sum(1).abs().float().cpu().numpy()
-    return found
+def _pixels(sides: Sequence[Encoded], layer: str, matches: Sequence[Matches], index: int) -> list[NDArray[np.float32]]:
+    """Return for each side (B, H, W): one cell of each of its images, carried back to the pixels."""
+    questions = []
+    for number, side in enumerate(sides):
+        cells = [(found.cells_0, found.cells_1)[number][index] for found in matches]
+        places = [(int(row), int(col)) for row, col in cells]
+        questions.append(CellQuestion(side, places, range(len(places))))
+    answers = at_pixels_together(questions, layer, tolerance=_TOLERANCE)
+    return [relevance.sum(1).abs().float().cpu().numpy() for relevance, _ in answers]
 
 
 def _as_dicts(

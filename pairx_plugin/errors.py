@@ -9,8 +9,12 @@ from __future__ import annotations
 from pairx_hooks.errors import nearest
 
 __all__ = [
+    "CalibrationRefused",
     "ChipError",
+    "ChipFetchFailed",
+    "ChipForbidden",
     "ChipNotFound",
+    "ChipTooLarge",
     "ChipUnreadable",
     "EvidenceError",
     "ExplainerNotFound",
@@ -24,7 +28,9 @@ __all__ = [
     "PropagationError",
     "SettingsError",
     "StoreError",
+    "TimeBudgetSpent",
     "UnsupportedArchitecture",
+    "is_out_of_memory",
     "nearest",
 ]
 
@@ -47,6 +53,12 @@ class SettingsError(PairXError, ValueError):
     code = "SETTING_INVALID"
 
 
+class CalibrationRefused(SettingsError):
+    """There is too little to calibrate on, or a calibrated figure was asked for where there is none."""
+
+    code = "CALIBRATION_REFUSED"
+
+
 class ChipError(PairXError, ValueError):
     """A chip cannot be cut: its box, its angle or its pixels are unusable."""
 
@@ -63,6 +75,25 @@ class ChipUnreadable(ChipError, OSError):
     """The photograph of a chip exists and cannot be decoded."""
 
     code = "IMAGE_UNREADABLE"
+
+
+class ChipTooLarge(ChipUnreadable):
+    """The photograph of a chip has more bytes or pixels than may be read."""
+
+    code = "IMAGE_TOO_LARGE"
+
+
+class ChipForbidden(ChipError, PermissionError):
+    """The photograph of a chip lies where nobody has allowed to look."""
+
+    code = "IMAGE_FORBIDDEN"
+
+
+class ChipFetchFailed(ChipUnreadable):
+    """The photograph of a chip lies on a server that did not send it."""
+
+    code = "IMAGE_FETCH_FAILED"
+    retryable = True
 
 
 class ModelError(PairXError, ValueError):
@@ -116,6 +147,13 @@ class ExplainerNotFound(PairXError, KeyError):
         return Exception.__str__(self)
 
 
+class TimeBudgetSpent(PairXError, TimeoutError):
+    """The time for one explanation was over before anything of it was there."""
+
+    code = "TIME_BUDGET"
+    retryable = True
+
+
 class StoreError(PairXError, OSError):
     """An explanation could not be written or read back."""
 
@@ -154,3 +192,16 @@ class MissingExtra(PairXError, ImportError):
             f"install it with: pip install 'pairx-plugin[{extra}]'"
         )
         self.package, self.extra = package, extra
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception says that memory ran out, the processor's or a GPU's.
+
+    PyTorch says so in several ways, by class on a GPU and by words alone on a CPU.
+
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    True
+    """
+    words = str(error).lower()
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or any(part in words for part in ("out of memory", "can't allocate memory", "not enough memory"))

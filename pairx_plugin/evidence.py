@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .errors import EvidenceError
 from .plausibility import Plausibility
 
-__all__ = ["Doubt", "LayerEvidence", "Matches", "PairEvidence", "cell_points"]
+__all__ = ["AttributeEvidence", "Doubt", "LayerEvidence", "Matches", "PairEvidence", "cell_points"]
 
 Size = tuple[int, int]
 
@@ -110,8 +110,9 @@ class LayerEvidence:
         relevance_0, relevance_1: (h, w) float32, relevance of the similarity at the layer, channels reduced;
             unnormalised; >= 0 unless the explainer keeps signs. Explainers without matches put their map here.
         matches: all mutual matches, most relevant first; empty for explainers that have none.
-        pixels_0, pixels_1: (k, H, W) float32 >= 0 at the network's input size: map i shows the pixels behind one end
-            of match i, unnormalised. k is at most `k_colors` and never above the number of matches.
+        pixels_0, pixels_1: (k, H, W) float32 at the network's input size: map i shows the pixels behind one end of
+            match i, unnormalised; >= 0 unless the explainer keeps signs. k is at most `k_colors` and never above the
+            number of matches.
         cut_off_0, cut_off_1: (k,) float32, a bound on the share of each pixel map's relevance that was left out far
             from its cell to save time; None where nothing was.
         plausibility: figures about the matches, or None where the explainer has no matches.
@@ -166,6 +167,59 @@ class LayerEvidence:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class AttributeEvidence:
+    """A named attribute that explains why two chips are similar, or why they differ, with all terms of its score.
+
+    Attributes:
+        name: what the attribute head calls it, such as ``scar``.
+        group: ``pattern``, ``mark``, ``part``, ``viewpoint`` or ``nuisance``.
+        kind: ``same`` where both sides show it, ``different`` where one side alone does.
+        side: 0 or 1, which side shows it; for ``different`` alone.
+        confidence: in [0, 1]; of ``same`` the smaller of both sides' probabilities, of ``different`` the probability
+            that `side` shows it times the one that the other does not.
+        overlap: in [0, 1], how far the places that show it are the places that count in the similarity (for
+            ``different``: that count against it).
+        prior: in [0, 1], how far the attribute is known to move this network's similarity, times how much it tells of
+            the individual.
+        score: the weighted sum of the three, by which attributes are put in order.
+        map_0, map_1: (h, w) float32, the attribute's activation over the query and the candidate; None where the side
+            has none. The spatial mean is the uncalibrated score of the side.
+    """
+
+    name: str
+    group: str
+    kind: str
+    confidence: float
+    overlap: float
+    prior: float
+    score: float
+    side: int | None = None
+    map_0: NDArray[np.float32] | None = None
+    map_1: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("same", "different") or (self.kind == "different") != (self.side in (0, 1)):
+            raise EvidenceError(
+                f"attribute '{self.name}' is of kind {self.kind!r} with side {self.side!r}; give kind 'same' without a "
+                f"side, or kind 'different' with side 0 or 1"
+            )
+        for term in ("confidence", "overlap", "prior"):
+            if not 0.0 <= getattr(self, term) <= 1.0:
+                raise EvidenceError(f"{term} of attribute '{self.name}' must lie in [0, 1], not {getattr(self, term)}")
+        maps = [values for values in (self.map_0, self.map_1) if values is not None]
+        if not np.isfinite(self.score) or any(item.ndim != 2 or not np.isfinite(item).all() for item in maps):
+            raise EvidenceError(f"score and maps of attribute '{self.name}' must be finite, the maps of shape (h, w)")
+
+    def peak(self, side: int) -> tuple[float, float] | None:
+        """Return where the attribute is strongest on a side, as shares (x, y) of the chip; None without a map."""
+        values = (self.map_0, self.map_1)[side]
+        if values is None or not values.size:
+            return None
+        row, col = np.unravel_index(int(values.argmax()), values.shape)
+        return (float(col) + 0.5) / values.shape[1], (float(row) + 0.5) / values.shape[0]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PairEvidence:
     """Everything an explainer found for one pair.
 
@@ -175,12 +229,27 @@ class PairEvidence:
         seconds: time spent by stage (``forward``, ``relevance``, ``matching``, ``pixels``, ...); a stage that served
             several candidates counts here with this pair's share.
         doubts: what a reader should know of before believing the evidence.
+        attributes: named attributes that explain the pair, of each kind the best first; empty for explainers that name
+            none.
+        abstained: whether the explainer looked for an attribute and found none that explains the similarity well
+            enough to name it.
+        missing: what was asked for and is not there (``pixels``), or not yet.
+        shortfall: why it never will be: time or memory ran out, or nobody waits any more. None while it may come.
     """
 
     similarity: float
     layers: tuple[LayerEvidence, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] = ()
+    attributes: tuple[AttributeEvidence, ...] = ()
+    abstained: bool = False
+    missing: tuple[str, ...] = ()
+    shortfall: Doubt | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether no more of it will come."""
+        return not self.missing or self.shortfall is not None
 
     def __post_init__(self) -> None:
         if not self.layers:

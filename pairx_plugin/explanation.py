@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from pairx_hooks import Failure, ReviewHookError, Status
 
+from .calibration import annotate
 from .chips import Chip
-from .errors import EvidenceError, PairXError
-from .evidence import LayerEvidence, PairEvidence
+from .errors import EvidenceError, PairXError, is_out_of_memory
+from .evidence import AttributeEvidence, LayerEvidence, PairEvidence
 from .rendering.palettes import palette_named
 from .rendering.panels import render
 from .rendering.pictures import encode
@@ -33,12 +34,12 @@ class PairExplanation:
     """Why the model finds two chips similar, or why that could not be said.
 
     Attributes:
-        status: ``ready``, ``failed`` or ``unsupported``.
+        status: ``ready``, ``partial``, ``failed`` or ``unsupported``.
         explainer: id of the explainer.
         query: the query's chip.
         candidate: the candidate's chip, None where it could not be had.
-        evidence: what was found; None unless ready.
-        failure: why there is no evidence; None where there is.
+        evidence: what was found; None unless ready or partial.
+        failure: why there is no evidence, or not all of it; None where there is, or where the rest is still to come.
         settings: what was asked for.
         provenance: model fingerprint, versions, device, seconds.
     """
@@ -52,6 +53,11 @@ class PairExplanation:
     settings: Settings = field(default_factory=Settings)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+    @property
+    def growing(self) -> bool:
+        """Whether more of it is to come."""
+        return self.evidence is not None and not self.evidence.final
 
     @property
     def layers(self) -> tuple[LayerEvidence, ...]:
@@ -114,7 +120,7 @@ class PairExplanation:
         The first layer's matches and figures stand at the top, those of further layers under ``other_layers``.
         """
         evidence = self.evidence
-        return {
+        record = {
             "schema": SCHEMA,
             "id": self.explanation_id,
             "created": self.created.isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -127,10 +133,14 @@ class PairExplanation:
             "images": [_image("query", self.query), *([_image("candidate", self.candidate)] if self.candidate else [])],
             **(_layer(self.layers[0]) if self.layers else {}),
             "other_layers": [_layer(layer) for layer in self.layers[1:]],
+            "attributes": [_attribute(attribute) for attribute in evidence.attributes] if evidence else [],
+            "abstained": evidence.abstained if evidence else False,
+            "missing": list(evidence.missing) if evidence else [],
             "warnings": [doubt.to_json() for doubt in evidence.doubts] if evidence else [],
             "errors": [self.failure.to_json()] if self.failure else [],
             "provenance": dict(self.provenance),
         }
+        return annotate(record, self.settings.calibration)
 
 
 def failure_of(error: BaseException) -> tuple[Status, Failure]:
@@ -139,7 +149,7 @@ def failure_of(error: BaseException) -> tuple[Status, Failure]:
         unsupported = error.code in ("MODEL_UNSUPPORTED", "EXPLAINER_UNKNOWN", "EXTRA_MISSING")
         failure = Failure(code=error.code, message=str(error), retryable=error.retryable)
         return (Status.UNSUPPORTED if unsupported else Status.FAILED), failure
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if is_out_of_memory(error):
         message = f"not enough memory ({error}); try fewer colours or a smaller batch"
         return Status.FAILED, Failure(code="OUT_OF_MEMORY", message=message, retryable=True)
     return Status.FAILED, Failure(code="INTERNAL", message=f"{type(error).__name__}: {error}")
@@ -200,6 +210,19 @@ def _layer(layer: LayerEvidence) -> dict[str, Any]:
             ),
         ],
         "plausibility": layer.plausibility.to_json() if layer.plausibility else None,
+    }
+
+
+def _attribute(attribute: AttributeEvidence) -> dict[str, Any]:
+    peaks = [attribute.peak(side) for side in (0, 1)]
+    return {
+        "name": attribute.name,
+        "group": attribute.group,
+        "kind": attribute.kind,
+        "side": attribute.side,
+        **{term: _finite(getattr(attribute, term)) for term in ("confidence", "overlap", "prior", "score")},
+        "peak0": None if peaks[0] is None else [round(value, 6) for value in peaks[0]],
+        "peak1": None if peaks[1] is None else [round(value, 6) for value in peaks[1]],
     }
 
 

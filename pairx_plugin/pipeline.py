@@ -11,17 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from pairx_hooks import Status
+from pairx_hooks import Failure, Status
 
 from .chips import Chip, as_chip
 from .errors import ExplainerNotFound, PairXError, SettingsError, nearest
-from .explainers.base import Explainer, QuerySession
+from .explainers.base import Explainer, RankedSession
 from .explanation import PairExplanation, failure_of
-from .evidence import PairEvidence
+from .evidence import Doubt, PairEvidence
+from .layer_choice import settle_layers
 from .models.embedding import EmbeddingModel
+from .outcomes import outcomes
 from .settings import Settings
 
-__all__ = ["explain_chips", "explain_ranking", "find_explainer"]
+__all__ = ["explain_chips", "explain_ranking", "explain_steps", "find_explainer"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +52,13 @@ def explain_ranking(
             changed in any way.
         query: (H, W, 3) uint8 RGB chip, or a :class:`Chip`, or the path of a photograph.
         candidates: chips like the query, best first.
-        layer: key or keys of the layers whose cells are matched; the one suggested for the model where none is given.
+        layer: key or keys of the layers whose cells are matched; the one suggested for the model where none is given;
+            ``"auto"`` for the one that served best on confirmed pairs, see :mod:`.layer_choice`.
         explainer: id of a registered explainer, or an explainer.
         k_lines: how many matches are drawn and written, most relevant first.
         k_colors: how many matches are carried back to pixels.
-        mode: ``reference``, the public PAIR-X's numbers.
+        mode: ``reference``, the public PAIR-X's numbers, or ``corrected``, whose relevance is conserved and keeps its
+            sign.
         input_size: (height, width) that chips are resized to; an EmbeddingModel brings its own.
         preprocess: replaces resizing and ImageNet normalisation: (H, W, 3) uint8 to a (3, h, w) tensor.
         on_finished: called with the candidate's index and its explanation as soon as that is there.
@@ -122,27 +126,57 @@ def explain_chips(
     candidates: Sequence[Chip | Exception],
     explainer: Explainer,
     settings: Settings,
+    *,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[PairExplanation]:
-    """Explain candidates whose chips are cut already, and yield each explanation as soon as it is there.
+    """Explain candidates whose chips are cut already, and yield each explanation as soon as all of it is there.
 
     Args:
         candidates: chips in rank order; where a chip could not be had, the exception that says why.
+        cancelled: asked often, on this thread; once it says True, the candidate under way is yielded with what is
+            there of it, or not at all, and no other is begun.
 
     Raises:
         PairXError: what makes every explanation impossible: the query, the model, a layer.
     """
-    if not candidates:
+    for _, explanation in explain_steps(model, query, candidates, explainer, settings, cancelled=cancelled):
+        if not explanation.growing:
+            yield explanation
+
+
+def explain_steps(
+    model: EmbeddingModel,
+    query: Chip,
+    candidates: Sequence[Chip | Exception],
+    explainer: Explainer,
+    settings: Settings,
+    *,
+    cancelled: Callable[[], bool] | None = None,
+) -> Iterator[tuple[int, PairExplanation]]:
+    """Explain like :func:`explain_chips`, and yield what is there of an explanation before all of it is, too.
+
+    Yields:
+        The candidate's index, and its explanation. One that is :attr:`~.explanation.PairExplanation.growing` is
+        followed by another of the same candidate.
+    """
+    if not candidates or (cancelled is not None and cancelled()):
         return
     started = time.perf_counter()
+    settings, chosen = settle_layers(model, explainer, settings)
     session = explainer.prepare(model, query, settings)
+    if isinstance(session, RankedSession):
+        session.see_ranking([chip for chip in candidates if isinstance(chip, Chip)])
     prepared = time.perf_counter() - started
-    shared = _provenance(model, explainer)
+    shared = {**_provenance(model, explainer), **chosen, **getattr(session, "provenance", {})}
     ready = 0
-    for chip, outcome, seconds in _outcomes(session, candidates, settings.batch_size):
+    for index, outcome in outcomes(session, candidates, settings, cancelled):
+        found = candidates[index]
+        seconds = outcome.seconds if isinstance(outcome, PairEvidence) else {}
         provenance = {**shared, "seconds": {"prepare": prepared / len(candidates), **seconds}}
+        chip = found if isinstance(found, Chip) else None
         explanation = _explanation(query, chip, outcome, explainer, settings, provenance)
         ready += explanation.status is Status.READY
-        yield explanation
+        yield index, explanation
     logger.info("explained %d of %d candidates in %.2f s", ready, len(candidates), time.perf_counter() - started)
 
 
@@ -151,40 +185,6 @@ def _chip_or_error(candidate: Any) -> Chip | Exception:
         return as_chip(candidate)
     except PairXError as error:
         return error
-
-
-def _outcomes(
-    session: QuerySession, candidates: Sequence[Chip | Exception], batch_size: int
-) -> Iterator[tuple[Chip | None, PairEvidence | BaseException, Mapping[str, float]]]:
-    """Yield one outcome per candidate, in order; a batch that fails is tried again one by one."""
-    for start in range(0, len(candidates), batch_size):
-        part = candidates[start : start + batch_size]
-        chips = [chip for chip in part if isinstance(chip, Chip)]
-        found = iter(_explained(session, chips))
-        for candidate in part:
-            if isinstance(candidate, Chip):
-                outcome = next(found)
-                yield candidate, outcome, outcome.seconds if isinstance(outcome, PairEvidence) else {}
-            else:
-                yield None, candidate, {}
-
-
-def _explained(session: QuerySession, chips: Sequence[Chip]) -> list[PairEvidence | BaseException]:
-    if not chips:
-        return []
-    try:
-        evidence = session.explain(chips)
-        if len(evidence) == len(chips) and all(isinstance(item, PairEvidence) for item in evidence):
-            return list(evidence)
-        raise TypeError(
-            f"{type(session).__name__}.explain must return one PairEvidence for each of {len(chips)} candidates, "
-            f"not {[type(item).__name__ for item in evidence]}"
-        )
-    except Exception as error:  # any failure of an explainer is this candidate's failure and nobody else's
-        if len(chips) == 1:
-            logger.debug("a candidate could not be explained", exc_info=True)
-            return [error]
-    return [outcome for chip in chips for outcome in _explained(session, [chip])]
 
 
 def _explanation(
@@ -203,9 +203,16 @@ def _explanation(
         "provenance": provenance,
     }
     if isinstance(outcome, PairEvidence):
-        return PairExplanation(status=Status.READY, evidence=outcome, **common)
+        status = Status.PARTIAL if outcome.missing else Status.READY
+        return PairExplanation(status=status, evidence=outcome, failure=_failure(outcome.shortfall), **common)
     status, failure = failure_of(outcome)
     return PairExplanation(status=status, failure=failure, **common)
+
+
+def _failure(shortfall: Doubt | None) -> Failure | None:
+    if shortfall is None:
+        return None
+    return Failure(code=shortfall.code, message=shortfall.message, retryable=True)
 
 
 def _embedding_model(

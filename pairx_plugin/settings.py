@@ -8,6 +8,7 @@ environment.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -17,9 +18,12 @@ from typing import Any
 
 from .errors import SettingsError, nearest
 
-__all__ = ["PREFIX", "Settings", "read_settings_file"]
+__all__ = ["AUTO_LAYER", "PREFIX", "Settings", "read_settings_file"]
 
 PREFIX = "pairx_"
+AUTO_LAYER = "auto"  # instead of a layer key: see layer_choice.py
+
+Filename = str  # a text that may be empty
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
@@ -41,7 +45,15 @@ class Settings:
 
     explain: bool = _setting(False, "the one flag: explain ranked candidates at all", shapes_evidence=False)
     explainer: str = _setting("pairx", "id of a registered explainer")
-    layers: tuple[str, ...] = _setting((), "layer keys, most important first; empty: the one suggested for the model")
+    layers: tuple[str, ...] = _setting(
+        (), "layer keys, most important first; auto: chosen, see layer_choice; empty: the one suggested for the model"
+    )
+    layer_choice: Filename = _setting(
+        "",
+        "layer auto: file that `pairx-plugin choose-layer` wrote; empty for the host's own where it has one, none for "
+        "the layer that is taken unasked",
+        shapes_evidence=False,
+    )
     top_k: int = _setting(
         5, "how many candidates are explained, best first", least=0, most=10_000, shapes_evidence=False
     )
@@ -55,17 +67,28 @@ class Settings:
     )
     mode: str = _setting(
         "reference",
-        "relevance rules: the public code's numbers, or canonised rules",
+        "relevance rules: the public code's numbers, or rules that conserve relevance and keep its sign",
         choices=("reference", "corrected"),
+    )
+    composite: str = _setting(
+        "epsilon_plus",
+        "relevance rule of each layer, by a name of zennit's composites: epsilon_plus, epsilon_plus_flat, "
+        "epsilon_alpha2_beta1, epsilon_alpha2_beta1_flat, epsilon_gamma_box, excitation_backprop, guided_backprop, "
+        "deconvnet, beta_smooth, or one that was registered with zennit",
+    )
+    allow_uncanonized: bool = _setting(
+        False,
+        "explain a network on which the relevance rules find nothing of what they look for, instead of refusing it",
+        shapes_evidence=False,
     )
     channel_reduction: str = _setting(
         "sum_abs",
-        "how a cell's channels become one relevance: sum of magnitudes (WildMe's fork) or magnitude of the sum (paper)",
+        "mode reference: a cell's relevance is the sum of magnitudes (WildMe's fork) or the sum's magnitude (paper)",
         choices=("sum_abs", "abs_sum"),
     )
     similarity_seed: str = _setting(
         "cosine",
-        "scale of the similarity's gradient: times the cosine (WildMe's fork) or one",
+        "mode reference: scale of the similarity's gradient, times the cosine (WildMe's fork) or one",
         choices=("cosine", "one"),
     )
     pictures: tuple[str, ...] = _setting(
@@ -85,6 +108,18 @@ class Settings:
     )
     batch_size: int = _setting(
         1, "candidates that are propagated at once", least=1, most=1024, shapes_evidence=False
+    )
+    time_budget: float = _setting(
+        0.0,
+        "seconds that one explanation may take; what is there by then is kept, lines before colours; 0 for no limit",
+        least=0.0,
+        most=86_400.0,
+        shapes_evidence=False,
+    )
+    calibration: Filename = _setting(
+        "",
+        "file that `pairx-plugin calibrate` wrote; empty for the host's own where it has one, none for no calibration",
+        shapes_evidence=False,
     )
     seed: int = _setting(0, "seed of everything that draws random numbers", least=0, most=2**32 - 1)
     options: Mapping[str, Any] = _setting({}, "settings of third-party explainers, handed through")
@@ -138,9 +173,13 @@ class Settings:
     def params(self) -> dict[str, Any]:
         """Return, as JSON values, the settings that evidence depends on; how it is shown or batched is left out."""
         fields = dataclasses.fields(self)
-        return {
+        params = {
             item.name: _plain(getattr(self, item.name)) for item in fields if item.metadata.get("shapes_evidence", True)
         }
+        for name in ("calibration", "layer_choice"):  # what a file says counts, not where it lies on one machine
+            if getattr(self, name) not in ("", "none"):
+                params[name] = _digest_of(getattr(self, name))
+        return params
 
 
 def read_settings_file(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -159,6 +198,13 @@ def read_settings_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise SettingsError(f"cannot read the configuration {os.fspath(path)!r}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"the configuration {os.fspath(path)!r} is not TOML: {error}") from error
+
+
+def _digest_of(path: str) -> str:
+    try:
+        return "sha256:" + hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+    except OSError:
+        return "unreadable"
 
 
 def _plain(value: Any) -> Any:
@@ -228,6 +274,12 @@ def _as_text(value: Any) -> str:
     return value.strip()
 
 
+def _as_filename(value: Any) -> str:
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(value)
+    return os.fspath(value).strip()
+
+
 def _as_texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part for part in value.split(",") if part.strip()]
@@ -247,6 +299,7 @@ _COERCE: Mapping[str, Callable[[Any], Any]] = {
     "int": _as_int,
     "float": _as_float,
     "str": _as_text,
+    "Filename": _as_filename,
     "tuple[str, ...]": _as_texts,
     "Mapping[str, Any]": _as_mapping,
 }
@@ -255,6 +308,7 @@ _WANTED = {
     "int": "a whole number",
     "float": "a number",
     "str": "a non-empty text",
+    "Filename": "the path of a file",
     "tuple[str, ...]": "a list of names, or one text with commas",
     "Mapping[str, Any]": "a mapping",
 }

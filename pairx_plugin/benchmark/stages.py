@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..matching import match_cells, reduce_channels
-from ..relevance.propagation import Encoded, RelevanceModel, cosine_seeds
+from ..relevance.encoded import CellQuestion, Encoded, LayerQuestion, at_layers_together, at_pixels_together
+from ..relevance.propagation import RelevanceModel, cosine_seeds
 from ..rendering.reference_look import reference_composite
 from ..settings import Settings
 from .clock import Clock
@@ -52,8 +53,8 @@ def walk(
         found = [match_cells(*pair) for pair in zip(maps[0], maps[1], relevances[0], relevances[1])]
     with clock.stage("pixels"):
         leading = [matches.leading(k_colors) for matches in found]
-        pixels_0 = _pixels(sides[0], layer, [matches.cells_0 for matches in leading])
-        pixels_1 = _pixels(sides[1], layer, [matches.cells_1 for matches in leading])
+        cells = [matches.cells_0 for matches in leading], [matches.cells_1 for matches in leading]
+        pixels_0, pixels_1 = _pixels(sides, layer, cells)
     with clock.stage("rendering"):
         for index, matches in enumerate(found):
             reference_composite(
@@ -87,23 +88,29 @@ def _relevances(sides: tuple[Encoded, Encoded], layer: str) -> list[NDArray[np.f
     embeddings = [side.embedding for side in sides]
     cosine, seeds_0 = cosine_seeds(embeddings[0], embeddings[1])
     _, seeds_1 = cosine_seeds(embeddings[1], embeddings[0])
-    found = []
-    for side, seeds in zip(sides, (seeds_0, seeds_1)):
-        scaled = (seeds * cosine[:, None]).to(side.embedding.dtype)
-        relevance = side.at_layers(scaled, range(len(scaled)), [layer])[layer]
-        found.append(reduce_channels(relevance, "sum_abs").float().cpu().numpy())
-    return found
-
-
-def _pixels(side: Encoded, layer: str, cells_by_image: Sequence[NDArray[np.int32]]) -> list[Maps]:
-    """Return for each image the (H, W) maps of its cells."""
-    wanted = [
-        (image, (int(row), int(col))) for image, cells in enumerate(cells_by_image) for row, col in cells
+    questions = [
+        LayerQuestion(side, seeds * cosine[:, None], range(len(seeds)))
+        for side, seeds in zip(sides, (seeds_0, seeds_1))
     ]
-    maps: list[list[NDArray[np.float32]]] = [[] for _ in cells_by_image]
-    relevance, _ = side.at_pixels(
-        layer, [cell for _, cell in wanted], [image for image, _ in wanted], tolerance=Settings().pixel_tolerance
-    )
-    for (image, _), values in zip(wanted, relevance.sum(1).abs().float().cpu().numpy()):
-        maps[image].append(values)
-    return list(maps)
+    found = at_layers_together(questions, [layer])
+    return [reduce_channels(relevance[layer], "sum_abs").float().cpu().numpy() for relevance in found]
+
+
+def _pixels(
+    sides: Sequence[Encoded], layer: str, cells_by_side: Sequence[Sequence[NDArray[np.int32]]]
+) -> list[list[Maps]]:
+    """Return for each side and each of its images the (H, W) maps of its cells."""
+    questions = []
+    for side, cells_by_image in zip(sides, cells_by_side):
+        wanted = [
+            (image, (int(row), int(col))) for image, cells in enumerate(cells_by_image) for row, col in cells
+        ]
+        questions.append(CellQuestion(side, [cell for _, cell in wanted], [image for image, _ in wanted]))
+    answers = at_pixels_together(questions, layer, tolerance=Settings().pixel_tolerance)
+    found: list[list[Maps]] = []
+    for question, (relevance, _), cells_by_image in zip(questions, answers, cells_by_side):
+        maps: list[list[NDArray[np.float32]]] = [[] for _ in cells_by_image]
+        for image, values in zip(question.images, relevance.sum(1).abs().float().cpu().numpy()):
+            maps[image].append(values)
+        found.append(list(maps))
+    return found

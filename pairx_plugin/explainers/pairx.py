@@ -9,22 +9,32 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ..chips import Chip
+from ..errors import is_out_of_memory
 from ..evidence import Doubt, LayerEvidence, Matches, PairEvidence, cell_points
-from ..matching import match_cells, reduce_channels
-from ..models.checks import check_embeddings, check_evaluation_mode
+from ..matching import match_cells
+from ..models.checks import check_evaluation_mode
 from ..models.embedding import EmbeddingModel
 from ..models.layers import get_layer, suggest_layer
 from ..plausibility import Plausibility, assess
-from ..relevance.propagation import Encoded, RelevanceModel, cosine_seeds
+from ..relevance.named_composites import composite_named
+from ..relevance.encoded import LayerQuestion, at_layers_together
+from ..relevance.propagation import RelevanceModel
+from ..relevance.sides import Cells, Side, pixels_of
 from ..settings import Settings
+from .base import Stop
+from .pairx_numbers import cell_relevance, pair_seeds, pixel_seeds, strength
 
 __all__ = ["PairX", "PairXSession"]
+
+_MATCHES_ON_CPU, _MATCHES_ON_GPU = 3, 8
 
 
 class PairX:
@@ -38,125 +48,183 @@ class PairX:
         return PairXSession(model, query, settings)
 
 
-class _Side:
-    """Images of one side after their forward pass, and the pixel relevances found on them so far."""
-
-    def __init__(
-        self, relevance_model: RelevanceModel, tensor: torch.Tensor, layers: Sequence[str], pixels: bool
-    ) -> None:
-        self.size = (int(tensor.shape[2]), int(tensor.shape[3]))
-        self.encoded: Encoded = relevance_model.forward(tensor, layers, pixels=pixels)
-        check_embeddings(self.encoded.embedding, len(tensor))
-        self._pixels: dict[str, dict[tuple[int, int, int], tuple[NDArray[np.float32], float]]] = {}
-
-    def pixels(
-        self, layer: str, cells: Sequence[tuple[int, int, int]], tolerance: float
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return (k, H, W) pixel relevance of k cells (image, row, col), >= 0, and (k,) what was cut off.
-
-        It depends on the image, the layer and the cell only, so a cell that was asked for before is not computed again.
-        """
-        known = self._pixels.setdefault(layer, {})
-        missing = [cell for cell in dict.fromkeys(cells) if cell not in known]
-        if missing:
-            relevance, cut_off = self.encoded.at_pixels(
-                layer, [cell[1:] for cell in missing], [cell[0] for cell in missing], tolerance=tolerance
-            )
-            known.update(zip(missing, zip(relevance.sum(1).abs().float().cpu().numpy(), cut_off.tolist())))
-        maps = [known[cell][0] for cell in cells]
-        stacked = np.stack(maps) if maps else np.zeros((0, *self.size), np.float32)
-        return stacked, np.array([known[cell][1] for cell in cells], np.float32)
-
-
 class PairXSession:
     """One query after its forward pass; see :class:`.base.QuerySession`."""
 
     def __init__(self, model: EmbeddingModel, query: Chip, settings: Settings) -> None:
         check_evaluation_mode(model.network)
         self._model, self._settings, self._query = model, settings, query
-        self._relevance_model = RelevanceModel(model.network, mode=settings.mode)
+        self._relevance_model = RelevanceModel(
+            model.network,
+            mode=settings.mode,
+            composite=composite_named(settings.composite, model.input_range, mode=settings.mode),
+            allow_uncanonized=settings.allow_uncanonized,
+        )
         self.layers = settings.layers or (model.default_layer or suggest_layer(model.network, model.input_size).key,)
         for layer in self.layers:
             get_layer(model.network, layer)
-        self._query_side = self._side([query])
+        self._query_side, self._memory_ran_out = self._side([query])
+        self._last_side: Side | None = None
+        self.layer_seconds: dict[str, float] = dict.fromkeys(self.layers, 0.0)  # spent on each alone
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What records say of how the network was treated."""
+        return {"canonization": self._query_side.encoded.canonization.to_json()}
 
     def explain(self, candidates: Sequence[Chip]) -> list[PairEvidence]:
         """Explain candidates in one batch, see :class:`.base.QuerySession`."""
-        if not candidates:
-            return []
-        clock = _Stages()
+        found = dict(self.steps(candidates, Stop()))
+        return [found[index] for index in range(len(candidates))]
+
+    def steps(self, candidates: Sequence[Chip], stop: Stop) -> Iterator[tuple[int, PairEvidence]]:
+        """Yield the lines of all candidates of a batch, then each one's colours; see :class:`.base.SteppedSession`."""
+        if not candidates or stop.reached():
+            return
+        clock = _Stages(len(candidates))
         with clock.stage("forward"):
-            side = self._side(candidates)
+            last, self._last_side = self._last_side, None
+            side, memory_ran_out = self._side(candidates, instead_of=last)
+            del last
+        if stop.reached():
+            return
         with clock.stage("relevance"):
-            similarity, relevance_0, relevance_1 = self._relevance(side, len(candidates))
-            side.encoded.forget_above(self.layers)
+            similarity, *maps = self._relevance(side, len(candidates))
+            relevance_0, relevance_1 = (cell_relevance(part, self._settings) for part in maps)
+            if self._settings.k_colors:
+                side.encoded.forget_above(self.layers)
         evidence = []
         for index, chip in enumerate(candidates):
-            layers = tuple(
-                self._layer(side, index, layer, relevance_0[layer][index], relevance_1[layer][index], clock)
-                for layer in self.layers
-            )
-            evidence.append((float(similarity[index]), layers, self._doubts(chip, layers)))
-        seconds = {stage: spent / len(candidates) for stage, spent in clock.seconds.items()}
-        return [
-            PairEvidence(similarity=cosine, layers=layers, seconds=seconds, doubts=doubts)
-            for cosine, layers, doubts in evidence
-        ]
+            found = []
+            with clock.stage("matching"):
+                for layer in self.layers:
+                    with self._on(layer):
+                        maps_here = relevance_0[layer][index], relevance_1[layer][index]
+                        found.append(self._lines(side, index, layer, *maps_here))
+            doubts = self._doubts(chip, found)
+            evidence.append(PairEvidence(similarity=float(similarity[index]), layers=tuple(found), doubts=doubts))
+        if not self._settings.k_colors:
+            yield from ((index, clock.on(item)) for index, item in enumerate(evidence))
+            self._last_side = side
+            return
+        yield from ((index, clock.on(replace(item, missing=("pixels",)))) for index, item in enumerate(evidence))
+        shortfall = _out_of_memory() if self._memory_ran_out or memory_ran_out else None
+        for index, item in enumerate(evidence):
+            with clock.stage("pixels"):
+                layers, shortfall = self._colours(side, index, item.layers, maps, stop, shortfall)
+            missing = ("pixels",) if shortfall is not None else ()
+            yield index, clock.on(replace(item, layers=layers, missing=missing, shortfall=shortfall))
+        self._last_side = side
 
-    def _side(self, chips: Sequence[Chip]) -> _Side:
+    @contextmanager
+    def _on(self, layer: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.layer_seconds[layer] += time.perf_counter() - started
+
+    def _side(self, chips: Sequence[Chip], instead_of: Side | None = None) -> tuple[Side, bool]:
+        """Return the chips after their forward pass, and whether memory ran out, so that no pixels can be asked for."""
         tensor = self._model.tensor([chip.pixels for chip in chips])
-        return _Side(self._relevance_model, tensor, self.layers, pixels=self._settings.k_colors > 0)
+        pixels = self._settings.k_colors > 0
+        try:
+            return Side(self._relevance_model, tensor, self.layers, pixels=pixels, instead_of=instead_of), False
+        except Exception as error:
+            if not pixels or len(chips) > 1 or not is_out_of_memory(error):
+                raise
+        return Side(self._relevance_model, tensor, self.layers, pixels=False), True
 
     def _relevance(
-        self, side: _Side, n: int
-    ) -> tuple[torch.Tensor, dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
-        """Return the cosines (n,) and both sides' relevance maps, (n, h, w) by layer."""
+        self, side: Side, n: int
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Return the cosines (n,) and both sides' relevance, (n, C, h, w) by layer."""
         query, candidates = self._query_side.encoded, side.encoded
-        cosine, seeds_0 = cosine_seeds(query.embedding, candidates.embedding)
-        _, seeds_1 = cosine_seeds(candidates.embedding, query.embedding)
-        if self._settings.similarity_seed == "cosine":
-            seeds_0, seeds_1 = seeds_0 * cosine[:, None], seeds_1 * cosine[:, None]
-        dtype = query.embedding.dtype
-        maps_0 = query.at_layers(seeds_0.to(dtype), [0] * n, self.layers)
-        maps_1 = candidates.at_layers(seeds_1.to(dtype), range(n), self.layers)
-        return cosine, self._reduced(maps_0), self._reduced(maps_1)
+        cosine, seeds_0, seeds_1 = pair_seeds(query.embedding, candidates.embedding, self._settings)
+        questions = [
+            LayerQuestion(query, seeds_0, [0] * n),
+            LayerQuestion(candidates, seeds_1, range(n)),
+        ]
+        maps_0, maps_1 = at_layers_together(questions, self.layers)
+        return cosine, maps_0, maps_1
 
-    def _reduced(self, maps: dict[str, torch.Tensor]) -> dict[str, NDArray[np.float32]]:
-        reduction = self._settings.channel_reduction
-        return {key: reduce_channels(value, reduction).float().cpu().numpy() for key, value in maps.items()}
-
-    def _layer(
+    def _lines(
         self,
-        side: _Side,
+        side: Side,
         index: int,
         layer: str,
         relevance_0: NDArray[np.float32],
         relevance_1: NDArray[np.float32],
-        clock: _Stages,
     ) -> LayerEvidence:
         feature_map_0 = self._query_side.encoded.feature_maps[layer][0]
-        with clock.stage("matching"):
-            matches = match_cells(feature_map_0, side.encoded.feature_maps[layer][index], relevance_0, relevance_1)
-            plausibility = self._assess(matches, relevance_0, relevance_1, side.size)
-        with clock.stage("pixels"):
-            leading = matches.leading(self._settings.k_colors)
-            tolerance = self._settings.pixel_tolerance
-            cells_0 = [(0, int(row), int(col)) for row, col in leading.cells_0]
-            cells_1 = [(index, int(row), int(col)) for row, col in leading.cells_1]
-            pixels_0, cut_off_0 = self._query_side.pixels(layer, cells_0, tolerance)
-            pixels_1, cut_off_1 = side.pixels(layer, cells_1, tolerance)
+        feature_map_1 = side.encoded.feature_maps[layer][index]
+        strengths = strength(relevance_0), strength(relevance_1)
+        matches = match_cells(feature_map_0, feature_map_1, *strengths)
         return LayerEvidence(
             layer_key=layer,
             relevance_0=relevance_0,
             relevance_1=relevance_1,
             matches=matches,
-            pixels_0=pixels_0,
-            pixels_1=pixels_1,
-            cut_off_0=cut_off_0,
-            cut_off_1=cut_off_1,
-            plausibility=plausibility,
+            pixels_0=np.zeros((0, *self._query_side.size), np.float32),
+            pixels_1=np.zeros((0, *side.size), np.float32),
+            plausibility=self._assess(matches, *strengths, side.size),
             k_lines=self._settings.k_lines,
         )
+
+    def _colours(
+        self,
+        side: Side,
+        index: int,
+        layers: Sequence[LayerEvidence],
+        maps: Sequence[dict[str, torch.Tensor]],
+        stop: Stop,
+        shortfall: Doubt | None,
+    ) -> tuple[tuple[LayerEvidence, ...], Doubt | None]:
+        """Return the layers with as many pixel maps as time and memory allow, and what cut them short."""
+        coloured = []
+        for layer in layers:
+            leading = layer.matches.leading(self._settings.k_colors)
+            here = [part[layer.layer_key][index] for part in maps]
+            parts: list[tuple[NDArray[np.float32], ...]] = []
+            at_once, done = self._matches_at_once, 0
+            while done < len(leading) and shortfall is None:
+                shortfall = stop.why()
+                if shortfall is not None:
+                    break
+                try:
+                    part = slice(done, done + at_once)
+                    with self._on(layer.layer_key):
+                        parts.append(self._pixels(side, index, layer.layer_key, leading, part, here))
+                    done += at_once
+                except Exception as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    at_once, shortfall = at_once // 2, None if at_once > 1 else _out_of_memory()
+            if parts:
+                pixels_0, cut_off_0, pixels_1, cut_off_1 = (np.concatenate(part) for part in zip(*parts))
+                layer = replace(
+                    layer, pixels_0=pixels_0, pixels_1=pixels_1, cut_off_0=cut_off_0, cut_off_1=cut_off_1
+                )
+            coloured.append(layer)
+        return tuple(coloured), shortfall
+
+    def _pixels(
+        self, side: Side, index: int, layer: str, matches: Matches, which: slice, maps: Sequence[torch.Tensor]
+    ) -> tuple[NDArray[np.float32], ...]:
+        """Return both sides' pixel maps of some matches, each followed by what was cut off."""
+        asked = []
+        for images, image, all_cells, relevance in (
+            (self._query_side, 0, matches.cells_0, maps[0]),
+            (side, index, matches.cells_1, maps[1]),
+        ):
+            cells = all_cells[which]
+            seeds = pixel_seeds(relevance, cells) if self._settings.mode == "corrected" else None
+            asked.append(Cells(images, [(image, int(row), int(col)) for row, col in cells], seeds))
+        (pixels_0, cut_off_0), (pixels_1, cut_off_1) = pixels_of(layer, asked, self._settings.pixel_tolerance)
+        return pixels_0, cut_off_0, pixels_1, cut_off_1
+
+    @property
+    def _matches_at_once(self) -> int:
+        """As many as fill the device; between them the work can be stopped."""
+        return _MATCHES_ON_GPU if self._model.device.type == "cuda" else _MATCHES_ON_CPU
 
     def _assess(
         self,
@@ -203,11 +271,15 @@ def _layer_doubt(code: str, sentence: str, layer: LayerEvidence) -> Doubt:
     return Doubt(code=code, message=f"{sentence} (layer '{layer.layer_key}')", values=values)
 
 
-class _Stages:
-    """Seconds spent by stage."""
+def _out_of_memory() -> Doubt:
+    return Doubt(code="OUT_OF_MEMORY", message="memory ran out before all colours were there; ask for fewer of them")
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+
+class _Stages:
+    """Seconds spent by stage on a batch of `n` candidates."""
+
+    def __init__(self, n: int) -> None:
+        self._n, self._seconds = n, dict[str, float]()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -215,4 +287,8 @@ class _Stages:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - started
+
+    def on(self, evidence: PairEvidence) -> PairEvidence:
+        """Return the evidence with its share of the seconds so far."""
+        return replace(evidence, seconds={stage: spent / self._n for stage, spent in self._seconds.items()})

@@ -87,6 +87,14 @@ class EmbeddingModel:
         return self.preprocessing.input_size
 
     @property
+    def input_range(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Lowest and highest value of the network's input, by channel: a black and a white pixel.
+
+        None where a `preprocess` of the caller's own makes the input.
+        """
+        return self.preprocessing.value_range()
+
+    @property
     def device(self) -> torch.device:
         """Where the network's parameters and buffers are; the CPU for a network without any.
 

@@ -14,9 +14,12 @@ from ..errors import LayerNotFound, ModelError, nearest
 from .checks import cause_of, check_evaluation_mode, unwrapped
 from .fingerprint import named_tensors
 from .receptive_field import FieldTrace, field_of, start_at
+from .token_grids import TokenGrid, TokenLayout, token_layout
 
 MIN_CELLS = 20
 """Cells that the suggested layer's grid has at least on each axis, as far as the network offers it."""
+
+_DEPTH = 0.75  # of a transformer whose blocks all have one grid
 
 # What timm and torchvision call the parts of a network between which the grid may change.
 _STAGE = re.compile(r"(?:^|[._])(?:blocks|features|stages|layers|stage|layer|block|denseblock|s)[._]?\d+$")
@@ -38,6 +41,7 @@ class LayerInfo:
             resizing makes it unknown.
         is_stage: whether it is the output of a stage that lies in no other stage; False throughout for a network
             without stages of the usual names.
+        tokens: whether the module returns a transformer's tokens, of which the feature map is made.
         suggested: whether this is the layer to begin with.
         reason: why it is suggested, or why not.
     """
@@ -49,6 +53,7 @@ class LayerInfo:
     stride: tuple[float, float]
     receptive_field: tuple[int, int] | None
     is_stage: bool = False
+    tokens: bool = False
     suggested: bool = False
     reason: str = ""
 
@@ -57,6 +62,9 @@ def list_layers(
     network: nn.Module, input_size: tuple[int, int], device: torch.device | str | None = None
 ) -> list[LayerInfo]:
     """List every layer whose output is a feature map (N, C, h, w), in the order of the forward pass.
+
+    The tokens of a transformer that is known here are feature maps too, class and register tokens left out, see
+    :mod:`.token_grids`.
 
     One pass of a black image finds them; nothing of the network changes, and no random number is drawn. Left
     out are layers called more than once (their key names no single map), and 4-D outputs whose last two
@@ -73,11 +81,12 @@ def list_layers(
     network = unwrapped(network)
     check_evaluation_mode(network)
     found: dict[str, list[LayerInfo | None]] = {}
+    layout = token_layout(network)
     handles = []
     try:
         for key, module in network.named_modules():
             if key:
-                handles.append(module.register_forward_hook(_recorder(key, input_size, found)))
+                handles.append(module.register_forward_hook(_recorder(key, input_size, layout, found)))
         _run_black(network, input_size, device)
     finally:
         for handle in handles:
@@ -94,7 +103,9 @@ def suggest_layer(network: nn.Module, input_size: tuple[int, int]) -> LayerInfo:
     the finest grid there is; of the stages with that grid take the first. Deeper layers mean more, finer
     grids point better. For MiewID's EfficientNetV2 at 440 pixels this is ``backbone.blocks.3`` (28 x 28), the
     layer that WildMe's tools draw. A network without stages of such names is judged by its layers of known
-    receptive field, of which the last with that grid is taken.
+    receptive field, of which the last with that grid is taken. Of a transformer whose blocks all have one grid the
+    block at three quarters of the depth is taken: its tokens tell parts of a body apart best (Amir et al. 2021, arXiv
+    2112.05814), and below the last block relevance of a class token has reached the patches.
 
     Raises:
         ModelError: no layer returns a feature map, or the network does not run.
@@ -141,14 +152,28 @@ def is_map_of(shape: tuple[int, ...], input_size: tuple[int, int]) -> bool:
     return fits and abs(rows - columns * height / width) <= max(2.0, 0.15 * rows)
 
 
-def _recorder(key: str, input_size: tuple[int, int], found: dict[str, list[LayerInfo | None]]) -> Any:
+def _recorder(
+    key: str, input_size: tuple[int, int], layout: TokenLayout | None, found: dict[str, list[LayerInfo | None]]
+) -> Any:
     thread = threading.get_ident()
 
     def record(module: nn.Module, inputs: Any, output: Any) -> None:
         if threading.get_ident() != thread:
             return  # somebody else runs the network meanwhile
         info = None
-        if isinstance(output, torch.Tensor) and is_map_of(tuple(output.shape), input_size):
+        tokens = _grid_of_tokens(key, output, input_size, layout)
+        if tokens is not None:
+            rows, columns = tokens.rows, tokens.columns
+            info = LayerInfo(
+                key=key,
+                type_name=type(module).__name__,
+                grid=(rows, columns),
+                channels=int(output.shape[-1]),
+                stride=(input_size[0] / rows, input_size[1] / columns),
+                receptive_field=None,
+                tokens=True,
+            )
+        elif isinstance(output, torch.Tensor) and is_map_of(tuple(output.shape), input_size):
             rows, columns = (int(size) for size in output.shape[2:])
             field = field_of(output)
             info = LayerInfo(
@@ -162,6 +187,14 @@ def _recorder(key: str, input_size: tuple[int, int], found: dict[str, list[Layer
         found.setdefault(key, []).append(info)
 
     return record
+
+
+def _grid_of_tokens(
+    key: str, output: Any, input_size: tuple[int, int], layout: TokenLayout | None
+) -> TokenGrid | None:
+    if layout is None or not layout.holds(key) or not isinstance(output, torch.Tensor):
+        return None
+    return layout.grid(tuple(output.shape), input_size)
 
 
 def _run_black(network: nn.Module, input_size: tuple[int, int], device: torch.device | str | None) -> None:
@@ -191,6 +224,8 @@ def _with_suggestion(layers: list[LayerInfo]) -> list[LayerInfo]:
     grid = min((layer.grid for layer in enough), default=max(layer.grid for layer in pool))
     same = [layer for layer in pool if layer.grid == grid]
     chosen = same[0] if stages else same[-1]
+    if stages and len(same) == len(stages) and all(layer.tokens for layer in stages):
+        chosen = same[max(1, round(_DEPTH * len(same))) - 1]
     return [
         replace(layer, suggested=layer is chosen, reason=_reason(layer, chosen, pool, bool(enough)))
         for layer in layers
@@ -205,11 +240,15 @@ def _with_stages(layers: list[LayerInfo]) -> list[LayerInfo]:
 
 def _reason(layer: LayerInfo, chosen: LayerInfo, pool: list[LayerInfo], enough: bool) -> str:
     if layer is chosen:
+        if layer.tokens and all(other.grid == layer.grid for other in pool):
+            return "three quarters of the depth, all of one grid"
         return f"coarsest grid of at least {MIN_CELLS} x {MIN_CELLS} cells" if enough else "finest grid"
     if layer not in pool:
         inside = any(layer.key.startswith(stage.key + ".") for stage in pool)
         return "inside a stage" if inside else "not a stage"
-    if min(layer.grid) < MIN_CELLS and min(layer.grid) <= min(chosen.grid):
+    if min(layer.grid) < MIN_CELLS and min(layer.grid) <= min(chosen.grid) and not (
+        layer.tokens and layer.grid == chosen.grid
+    ):
         return f"fewer than {MIN_CELLS} x {MIN_CELLS} cells"
     return f"same grid as {chosen.key}" if layer.grid == chosen.grid else "finer than needed"
 

@@ -38,9 +38,8 @@ class MiewIdNetwork(nn.Module):
     """A network of MiewID's shape, with its state-dict keys: ``backbone.*``, ``pooling.p``, ``bn.*``.
 
     Args:
-        model_name: a timm model with `num_features`: EfficientNets and ResNets, which can be explained, and
-            also transformers (the class token of a ViT, the permuted map of a Swin), which so far can only be
-            embedded.
+        model_name: a timm model with `num_features`: EfficientNets, ResNets and ConvNeXts, and also transformers
+            (the class token of a ViT, the permuted map of a Swin), which mode ``corrected`` explains.
         image_size: (height, width) for backbones built for one size (ViT, Swin); ignored by the others.
         gem_power: initial exponent of the pooling.
 

@@ -92,6 +92,16 @@ class Preprocessing:
         array = levels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
         return np.ascontiguousarray(array[..., ::-1] if self.channel_order == "bgr" else array)
 
+    def value_range(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Lowest and highest value that a chip can have after :meth:`batch`, by channel of the tensor.
+
+        None with a custom function, of which nothing is known.
+        """
+        if self.custom is not None:
+            return None
+        black, white = (tuple((level - m) / s for m, s in zip(self.mean, self.std)) for level in (0.0, 1.0))
+        return black, white
+
     def describe(self) -> dict[str, Any]:
         """JSON-ready settings, the same in every process; a custom function is named, not looked into."""
         return {

@@ -1,21 +1,25 @@
 """What has to be said of an architecture before relevance rules fit it.
 
-Rules know convolutions, dense layers, poolings and activations; three constructions need a word more: batch norms that
-follow a linear step (merged into it), sums of a residual branch and its shortcut, and squeeze-and-excitation gates
-(which scale a signal and receive no relevance). :func:`canonize` finds them on the traced network and reports what it
-found. Classes are recognised by name, so that neither timm nor torchvision is imported here.
+Rules know convolutions, dense layers, poolings and activations; three constructions need a word more: batch norms,
+sums of a residual branch and its shortcut, and squeeze-and-excitation gates (which scale a signal and receive no
+relevance). :func:`canonize` finds them on a network's modules, :func:`follow` on its steps; what was found is reported
+in a :class:`Canonization`. Classes are recognised by name, so that neither timm nor torchvision is imported here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-import torch
-from torch import nn
+from torch import fx, nn
 
 from ..errors import UnsupportedArchitecture
+from .attention import attention_kind
+from .batch_norms import MergedBatchNorm, is_batch_norm, merged_by_assignment, merged_by_steps
+from .conserving import is_norm, is_sum
 
-__all__ = ["Canonization", "MergedBatchNorm", "canonize", "find_backbone", "is_gate", "is_kind"]
+__all__ = ["Canonization", "canonize", "check_touched", "find_backbone", "follow", "is_gate", "is_kind"]
 
 Kind = tuple[str, str]
 
@@ -24,10 +28,14 @@ SUPPORTED: dict[str, Kind] = {
     "torchvision EfficientNet and EfficientNetV2": ("torchvision.models.efficientnet", "EfficientNet"),
     "timm ResNet": ("timm.models.resnet", "ResNet"),
     "torchvision ResNet": ("torchvision.models.resnet", "ResNet"),
+    "timm ConvNeXt": ("timm.models.convnext", "ConvNeXt"),
+    "torchvision ConvNeXt": ("torchvision.models.convnext", "ConvNeXt"),
+    "timm Vision Transformer and DINOv2": ("timm.models.vision_transformer", "VisionTransformer"),
+    "timm Swin Transformer": ("timm.models.swin_transformer", "SwinTransformer"),
 }
 
-# The public code's canonizers, by architecture: whether batch norms that directly follow a linear layer are merged, and
-# in which blocks the residual sum shares its relevance. Everywhere else a sum copies it.
+# The public code's canonizers, by architecture: in which blocks the residual sum shares its relevance. Everywhere else
+# a sum copies it. What is not here the public code does not know.
 _NORM_SUMS: dict[Kind, tuple[Kind, ...]] = {
     ("timm.models.efficientnet", "EfficientNet"): (),
     ("torchvision.models.efficientnet", "EfficientNet"): (("torchvision.models.efficientnet", "MBConv"),),
@@ -39,24 +47,22 @@ _NORM_SUMS: dict[Kind, tuple[Kind, ...]] = {
     ),
 }
 
-_GATES: tuple[Kind, ...] = (("timm.", "SqueezeExcite"), ("torchvision.ops.misc", "SqueezeExcitation"))
+# The gates that the public code treats, in EfficientNets alone, and those of which mode `corrected` knows besides.
+_PUBLIC_GATES: tuple[Kind, ...] = (("timm.", "SqueezeExcite"), ("torchvision.ops.misc", "SqueezeExcitation"))
+_GATES: tuple[Kind, ...] = (
+    *_PUBLIC_GATES,
+    ("timm.layers", "SEModule"),
+    ("timm.layers", "EffectiveSEModule"),
+    ("timm.layers", "EcaModule"),
+    ("timm.layers", "CecaModule"),
+    ("timm.layers", "GatherExcite"),
+    ("timm.layers", "GlobalResponseNorm"),
+)
 
-
-@dataclass(frozen=True, kw_only=True)
-class MergedBatchNorm:
-    """A batch norm that was merged into the linear layer before it.
-
-    Attributes:
-        linear_key, norm_key: names of both modules.
-        weight, bias: the merged parameters of the linear layer.
-        eps: what zennit 0.5.1 leaves in the batch norm's place: a norm of no shift and scale one, but with this eps.
-    """
-
-    linear_key: str
-    norm_key: str
-    weight: torch.Tensor = field(repr=False)
-    bias: torch.Tensor = field(repr=False)
-    eps: float
+_POINTWISE_BLOCKS: tuple[Kind, ...] = (
+    ("timm.models.convnext", "ConvNeXtBlock"),
+    ("torchvision.models.convnext", "CNBlock"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,24 +72,59 @@ class Canonization:
     Attributes:
         architecture: the backbone's class, in words.
         backbone_key: its name in the network, empty where it is the network itself.
+        mode: ``reference`` or ``corrected``.
         gates: names of the gates that receive no relevance.
-        norm_sum_owners: names of the blocks whose residual sum shares its relevance.
+        norm_sum_owners: names of the blocks whose residual sum shares its relevance, in mode ``reference``.
         merged: batch norms merged into the layer before them, by the linear layer's name.
+        lone_norms: names of the batch norms that follow no linear step and have a rule of their own.
+        layer_norms: names of the layer norms and their like, which pass relevance unchanged.
+        shared_sums, copied_sums: names of the blocks whose sums share relevance, or copy it; one entry per sum.
+        pointwise: names of the dense layers that run at every cell of a map and have a convolution's rule.
+        attention: names of the modules whose attention is taken apart; relevance stays in proportion to values on a
+            network that has some, see :mod:`.attention`.
+        wanted: what was looked for, in words.
     """
 
     architecture: str
     backbone_key: str
-    gates: tuple[str, ...]
-    norm_sum_owners: frozenset[str]
-    merged: dict[str, MergedBatchNorm]
+    mode: str = "reference"
+    gates: tuple[str, ...] = ()
+    norm_sum_owners: frozenset[str] = frozenset()
+    merged: Mapping[str, MergedBatchNorm]
+    lone_norms: tuple[str, ...] = ()
+    layer_norms: tuple[str, ...] = ()
+    shared_sums: tuple[str, ...] = ()
+    copied_sums: tuple[str, ...] = ()
+    pointwise: tuple[str, ...] = ()
+    attention: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, object]:
-        """Return counts for a record."""
+    @property
+    def conserves(self) -> bool:
+        """Whether every step has to pass on what it receives."""
+        return self.mode == "corrected"
+
+    def found(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of everything that is treated, by what it is."""
+        return {
+            "gates": self.gates,
+            "merged_batch_norms": tuple(merge.norm_key for merge in self.merged.values()),
+            "lone_batch_norms": self.lone_norms,
+            "layer_norms": self.layer_norms,
+            "dense_layers_at_cells": self.pointwise,
+            "attention": self.attention,
+            "shared_sums": self.shared_sums,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return counts for a record, and of each kind the first and last name in the order of the network."""
+        found = {**self.found(), "copied_sums": self.copied_sums}
         return {
             "architecture": self.architecture,
-            "gates": len(self.gates),
-            "shared_sums": len(self.norm_sum_owners),
-            "merged_batch_norms": len(self.merged),
+            "backbone": self.backbone_key,
+            "mode": self.mode,
+            **{kind: len(names) for kind, names in found.items()},
+            "names": {kind: [names[0], *names[1:][-1:]] for kind, names in found.items() if names},
         }
 
 
@@ -93,9 +134,9 @@ def is_kind(module: nn.Module, kind: Kind) -> bool:
     return any(base.__name__ == name and base.__module__.startswith(prefix) for base in type(module).__mro__)
 
 
-def is_gate(module: nn.Module) -> bool:
-    """Return whether `module` is a squeeze-and-excitation gate of the kind that the public code treats."""
-    return any(is_kind(module, kind) for kind in _GATES)
+def is_gate(module: nn.Module, kinds: tuple[Kind, ...] = _GATES) -> bool:
+    """Return whether `module` is a squeeze-and-excitation gate or its like."""
+    return any(is_kind(module, kind) for kind in kinds)
 
 
 def find_backbone(network: nn.Module) -> tuple[str, str]:
@@ -117,70 +158,130 @@ def find_backbone(network: nn.Module) -> tuple[str, str]:
 
 
 def canonize(network: nn.Module, mode: str = "reference") -> Canonization:
-    """Find what needs a word on `network`.
+    """Find what needs a word on the modules of `network`.
 
     Args:
         network: the twin; it is read, never changed.
-        mode: ``reference`` treats batch norms and sums exactly as the public PAIR-X does.
+        mode: ``reference`` treats batch norms, sums and gates exactly as the public PAIR-X does; ``corrected`` treats
+            all of them, see :func:`follow`.
 
     Raises:
         UnsupportedArchitecture: no supported backbone is in the network, or the mode has no rules for it.
     """
     key, title = find_backbone(network)
-    if mode != "reference":
+    modules = dict(network.named_modules())
+    if mode == "corrected":
+        return Canonization(
+            architecture=title,
+            backbone_key=key,
+            mode=mode,
+            gates=tuple(name for name, module in modules.items() if is_gate(module)),
+            merged={},
+            pointwise=tuple(name for name, module in modules.items() if _is_pointwise(name, module, modules)),
+            attention=tuple(name for name, module in modules.items() if attention_kind(module) is not None),
+            wanted=("batch norms", "layer norms", "sums of two branches", "squeeze-and-excitation gates", "attention"),
+        )
+    if SUPPORTED[title] not in _NORM_SUMS:
         raise UnsupportedArchitecture(
-            f"mode '{mode}' is not available for {title} in this version; set mode to 'reference'"
+            f"mode '{mode}' gives the public code's numbers, which knows no {title}; set mode to 'corrected'"
         )
     kinds = _NORM_SUMS[SUPPORTED[title]]
-    modules = dict(network.named_modules())
+    gated = "EfficientNet" in title
     return Canonization(
         architecture=title,
         backbone_key=key,
-        gates=tuple(name for name, module in modules.items() if _gated(title) and is_gate(module)),
+        mode=mode,
+        gates=tuple(name for name, module in modules.items() if gated and is_gate(module, _PUBLIC_GATES)),
         norm_sum_owners=frozenset(
             name for name, module in modules.items() if any(is_kind(module, kind) for kind in kinds)
         ),
-        merged=_merge_sequential(network),
+        merged=merged_by_assignment(network),
+        wanted=_wanted_of_reference(title),
     )
 
 
-def _gated(title: str) -> bool:
-    return "EfficientNet" in title
+def _is_pointwise(name: str, module: nn.Module, modules: Mapping[str, nn.Module]) -> bool:
+    """Return whether a dense layer runs at every cell of a map: ConvNeXt writes its 1 x 1 convolutions so."""
+    if not isinstance(module, nn.Linear):
+        return False
+    parts = name.split(".")
+    around = (modules[".".join(parts[:count])] for count in range(1, len(parts)))
+    return any(is_kind(outer, kind) for outer in around for kind in _POINTWISE_BLOCKS)
 
 
-def _merge_sequential(network: nn.Module) -> dict[str, MergedBatchNorm]:
-    """Merge each plain batch norm into a linear layer that is the leaf right before it.
+def _wanted_of_reference(title: str) -> tuple[str, ...]:
+    """Return what the public code's canonizer for an architecture never fails to find on an intact network."""
+    if title == "timm EfficientNet and EfficientNetV2":
+        return ()  # it finds the gates alone there, and variants without gates are common
+    return ("batch norms right after a convolution or dense layer", "residual sums of the library's own blocks")
 
-    Leaves are compared in the order in which modules were assigned, as zennit's SequentialMergeBatchNorm does; timm's
-    BatchNormAct2d has children, so it is no leaf and stays (zennit 0.5.1; explainers that want it merged canonise
-    differently).
+
+def follow(
+    canonization: Canonization, network: nn.Module, graph: fx.Graph, owners: Mapping[fx.Node, str]
+) -> Canonization:
+    """Complete what :func:`canonize` found with what only the network's steps show.
+
+    In mode ``corrected`` every batch norm is merged into the linear step whose output it alone reads, wherever its
+    module lies, and every other one gets a rule of its own; in both modes the sums of two parts of the image's way are
+    listed.
+
+    Args:
+        network: the twin.
+        graph: its steps.
+        owners: for each node, the name of the innermost module whose forward made it.
     """
-    merged: dict[str, MergedBatchNorm] = {}
-    before_key: str = ""
-    before: nn.Module | None = None
-    for key, module in network.named_modules(remove_duplicate=False):
-        if any(True for _ in module.children()):
-            continue
-        if isinstance(before, (nn.Conv2d, nn.Linear)) and isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            merged[before_key] = merge_batch_norm(before_key, before, key, module)
-        before_key, before = key, module
-    return merged
+    modules = dict(network.named_modules())
+    carrying = _carrying(graph)
+    sums = [
+        node
+        for node in graph.nodes
+        if node in carrying and is_sum(node) and sum(source in carrying for source in node.all_input_nodes) > 1
+    ]
+    shares = [canonization.conserves or owners[node] in canonization.norm_sum_owners for node in sums]
+    found = replace(
+        canonization,
+        shared_sums=tuple(owners[node] for node, shared in zip(sums, shares) if shared),
+        copied_sums=tuple(owners[node] for node, shared in zip(sums, shares) if not shared),
+    )
+    if not canonization.conserves:
+        return found
+    merged, alone = merged_by_steps(modules, graph)
+    called = dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "call_module")
+    norms = tuple(key for key in called if is_norm(modules[key]) and not is_batch_norm(modules[key]))
+    return replace(found, merged=merged, lone_norms=alone, layer_norms=norms)
 
 
-def merge_batch_norm(
-    linear_key: str, linear: nn.Conv2d | nn.Linear, norm_key: str, norm: nn.BatchNorm1d | nn.BatchNorm2d
-) -> MergedBatchNorm:
-    """Return the parameters of `linear` followed by `norm` as those of one linear layer.
+def _carrying(graph: fx.Graph) -> set[fx.Node]:
+    """Return the nodes that depend on the image."""
+    carrying: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder" or any(source in carrying for source in node.all_input_nodes):
+            carrying.add(node)
+    return carrying
 
-    The order of operations is zennit 0.5.1's: epsilon rules near a zero of their layer amplify the last bit.
+
+def check_touched(canonization: Canonization) -> None:
+    """Raise where a network was left as it is although its architecture, or the mode, wants something treated.
+
+    What "nothing" means depends on the mode. Mode ``reference`` wants what the public code treats: of ResNets and
+    torchvision's EfficientNets the batch norms that it merges and the sums that it shares, so a ResNet with other norms
+    in other blocks, which the public code would pass over without a word, is refused. Of timm's EfficientNets the
+    public code treats the gates alone; a variant without gates has nothing that it would treat, and that is no error.
+    Mode ``corrected`` wants batch norms, layer norms, sums and gates, any of them: a network without a single one is
+    not the architecture that its name says.
+
+    Args:
+        canonization: complete, see :func:`follow`.
+
+    Raises:
+        UnsupportedArchitecture: nothing was found of what was looked for; the message says what that was.
     """
-    mean, variance = norm.running_mean, norm.running_var
-    if mean is None or variance is None:
-        raise UnsupportedArchitecture(f"batch norm '{norm_key}' keeps no running statistics, so it is no fixed map")
-    with torch.no_grad():
-        deviation = (variance + norm.eps) ** 0.5
-        scale = (1.0 if norm.weight is None else norm.weight) / deviation
-        shift = torch.zeros_like(mean) if norm.bias is None else norm.bias
-        weight = linear.weight * scale.reshape(-1, *(1 for _ in linear.weight.shape[1:]))
-        bias = ((torch.zeros_like(mean) if linear.bias is None else linear.bias) - mean) * scale + shift
-    return MergedBatchNorm(linear_key=linear_key, norm_key=norm_key, weight=weight, bias=bias, eps=norm.eps)
+    if not canonization.wanted or any(canonization.found().values()):
+        return
+    where = f" in '{canonization.backbone_key}'" if canonization.backbone_key else ""
+    other = "" if canonization.conserves else "set mode to 'corrected', which finds them by the network's steps, or "
+    raise UnsupportedArchitecture(
+        f"nothing was canonised on this {canonization.architecture}{where}: mode '{canonization.mode}' looked for "
+        f"{'; '.join(canonization.wanted)}, and found none, so that relevance rules would not fit it; {other}set "
+        f"allow_uncanonized to true to explain it as it is"
+    )

@@ -68,6 +68,15 @@ class Patch:
         """Return other values at the same place."""
         return replace(self, values=values)
 
+    def split(self, size: int) -> list[Patch]:
+        """Return patches of at most `size` seeds each; alone, a seed has a part of the map that fits it."""
+        patches = []
+        for start in range(0, len(self.values), size):
+            part = slice(start, start + size)
+            images = Images(self.images.of_seed[part], self.images.n_images)
+            patches.append(Patch(self.values[part], images, self.corners[part] if self.corners else None))
+        return patches
+
     def read(self, kept: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
         """Return what a (B, ...) tensor has where this patch lies: (K, ...), or (1, ...) to broadcast."""
         images = self.images

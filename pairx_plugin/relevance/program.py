@@ -6,26 +6,23 @@ gradients and keeps for each step just what the step's rule needs.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
-from torch import fx, nn
-from torch.nn import functional as F
+from torch import fx
 
-from ..errors import LayerNotFound, ModelError, UnsupportedArchitecture, nearest
+from ..errors import LayerNotFound, ModelError, nearest
 from . import rules
-from .canonization import Canonization, MergedBatchNorm, is_gate
-from .composites import rule_of_hook
+from .canonization import Canonization
+from .lanes import count_lanes, side_by_side
 from .linear_rules import LinearRule
-from .node_runs import computation, constant, of_sources
-from .tracing import Trace, trace
 
-__all__ = ["Program", "Step", "Tape", "build_program"]
+__all__ = ["Program", "Step", "Tape"]
 
-_ADDITIONS = frozenset({operator.add, operator.iadd, torch.add})
+_KEPT_AT_ONCE = 8  # steps; their outputs stay in memory until then
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +102,21 @@ class Program:
             )
         return nodes[0]
 
-    def forward(self, images: torch.Tensor, layer_keys: Sequence[str] = (), *, pixels: bool = True) -> Tape:
+    def forward(
+        self,
+        images: torch.Tensor,
+        layer_keys: Sequence[str] = (),
+        *,
+        pixels: bool = True,
+        spare: dict[fx.Node, rules.Kept] | None = None,
+    ) -> Tape:
         """Run the network on (B, 3, H, W) images and keep what relevance will need.
 
         Args:
             images: preprocessed, on the network's device.
             layer_keys: layers whose output is kept.
             pixels: whether relevance will go below these layers; if not, nothing is kept there.
+            spare: what an earlier pass kept; it is let go node by node, as the same memory is needed again.
 
         Where batch norms were merged, the host's own computation runs too: matches and similarities are the host's to
         the last bit, and relevance flows through the merged steps.
@@ -119,7 +124,7 @@ class Program:
         wanted = {self.layer_node(key): key for key in layer_keys}
         kept: dict[fx.Node, rules.Kept] = {}
         first = 0 if pixels else self._first_above(wanted)
-        embedding, outputs = self._run(images, wanted, [step.run for step in self.steps], kept, first)
+        embedding, outputs = self._run(images, wanted, [step.run for step in self.steps], kept, first, spare)
         feature_maps = outputs
         if any(step.plain is not None for step in self.steps):
             embedding, feature_maps = self._run(images, wanted, [step.plain or step.run for step in self.steps])
@@ -152,121 +157,56 @@ class Program:
         runs: Sequence[Callable[..., Any]],
         kept: dict[fx.Node, rules.Kept] | None = None,
         first: int = 0,
+        spare: dict[fx.Node, rules.Kept] | None = None,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the embedding and the wanted outputs; fill `kept` from the step `first` on, where it is given."""
         values: dict[fx.Node, Any] = {self.image: images}
         waiting = {node: len(node.users) for node in (self.image, *(step.node for step in self.steps))}
         outputs: dict[str, torch.Tensor] = {}
-        with torch.no_grad():
+        later = _Later(kept if kept is not None else {})
+        with torch.inference_mode(False), torch.no_grad():
             for index, (step, run) in enumerate(zip(self.steps, runs)):
+                if spare:
+                    spare.pop(step.node, None)
                 args = fx.node.map_arg(step.node.args, values.__getitem__)
                 result = values[step.node] = run(*args, **fx.node.map_arg(step.node.kwargs, values.__getitem__))
                 if step.rule is not None and kept is not None and index >= first:
-                    kept[step.node] = step.rule.keep(tuple(values[source] for source in step.sources), result)
+                    later.keep(step.node, step.rule, tuple(values[source] for source in step.sources), result)
                 if step.node in wanted:
                     outputs[wanted[step.node]] = _feature_map(wanted[step.node], result)
                 for source in step.node.all_input_nodes:
                     waiting[source] -= 1
                     if not waiting[source] and source is not self.output:
                         del values[source]
+            later.flush()
         return values[self.output], outputs
 
 
-def build_program(
-    twin: nn.Module, canonization: Canonization, composite: Any, shape: Sequence[int]
-) -> Program:
-    """Trace `twin` and give each step its rule.
+class _Later:
+    """Collects the costly part of what rules keep, a few steps at a time, to do it side by side."""
 
-    Args:
-        twin: see :func:`.shadow.make_twin`.
-        canonization: see :func:`.canonization.canonize`, of the same twin.
-        composite: a zennit composite; its canonizers are not used.
-        shape: (B, 3, H, W) of the images.
+    def __init__(self, kept: dict[fx.Node, rules.Kept]) -> None:
+        self._kept = kept
+        self._waiting: dict[fx.Node, Callable[[], rules.Kept]] = {}
+        self._at_once = _KEPT_AT_ONCE if count_lanes() > 1 else 1
 
-    Raises:
-        UnsupportedArchitecture: the network has no fixed steps, or a step has no rule.
-    """
-    context: dict[str, Any] = {}
-    hooks = {name: composite.module_map(context, name, module) for name, module in twin.named_modules()}
-    gates = frozenset(canonization.gates)
+    def keep(self, node: fx.Node, rule: rules.Rule, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        if not isinstance(rule, LinearRule) or output.is_cuda:
+            self._kept[node] = rule.keep(inputs, output)
+            return
+        self._waiting[node] = partial(_kept_by, rule, inputs, output)
+        if len(self._waiting) >= self._at_once:
+            self.flush()
 
-    def is_leaf(name: str, module: nn.Module) -> bool:
-        plain = type(module).__module__.startswith("torch.nn") and not isinstance(module, nn.Sequential)
-        return name in gates or hooks[name] is not None or plain
-
-    traced = trace(twin, is_leaf, shape)
-    builder = _Builder(twin, canonization, hooks, traced)
-    image, *inner, output = traced.graph.nodes
-    steps = tuple(builder.step(node) for node in inner)
-    fixed = tuple(shape) if traced.sized else None
-    return Program(steps, image, output.args[0], traced.outputs, canonization, fixed)
+    def flush(self) -> None:
+        """Do what waits."""
+        self._kept.update(zip(self._waiting, side_by_side(list(self._waiting.values()))))
+        self._waiting.clear()
 
 
-class _Builder:
-    def __init__(self, twin: nn.Module, canonization: Canonization, hooks: dict[str, Any], traced: Trace) -> None:
-        self.modules = dict(twin.named_modules())
-        self.twin, self.hooks, self.traced, self.canonization = twin, hooks, traced, canonization
-        self.replaced_norms = {merge.norm_key: merge for merge in canonization.merged.values()}
-        self.carries: set[fx.Node] = {next(iter(traced.graph.nodes))}
-
-    def step(self, node: fx.Node) -> Step:
-        sources = tuple(node.all_input_nodes)
-        carries = tuple(source in self.carries for source in sources)
-        passes = any(carries)
-        if passes:
-            self.carries.add(node)
-        rule: rules.Rule | None = None
-        if node.op == "call_module":
-            run, rule = self._module(str(node.target))
-        elif node.op == "get_attr":
-            run = constant(self.twin, str(node.target))
-        elif node.op in ("call_function", "call_method"):
-            run = computation(node)
-            rule = self._sum(node, carries) or rules.Gradient(of_sources(node, run), carries)
-        else:
-            raise UnsupportedArchitecture(f"a step of kind '{node.op}' ({node}) has no rule")
-        target = str(node.target)
-        merged = node.op == "call_module" and (target in self.canonization.merged or target in self.replaced_norms)
-        return Step(node, run, rule if passes else None, sources, self.modules[target].forward if merged else None)
-
-    def _module(self, key: str) -> tuple[Callable[..., Any], rules.Rule]:
-        module = self.modules[key]
-        if is_gate(module) and key in self.canonization.gates:
-            return module.forward, rules.Pass()
-        if key in self.replaced_norms:
-            return _emptied_norm(module, self.replaced_norms[key].eps), rules.Pass()
-        merge = self.canonization.merged.get(key)
-        weight, bias = _parameters(module, merge)
-        rule = rule_of_hook(self.hooks[key], key, module, weight, bias)
-        if isinstance(rule, LinearRule):
-            return rule.run, rule
-        return module.forward, rule or _gradient_of(module)
-
-    def _sum(self, node: fx.Node, carries: tuple[bool, ...]) -> rules.Rule | None:
-        if node.target not in _ADDITIONS or carries != (True, True):
-            return None
-        return rules.NormSum() if self.traced.owners[node] in self.canonization.norm_sum_owners else rules.Copy()
-
-
-def _gradient_of(module: nn.Module) -> rules.Rule:
-    if isinstance(module, (nn.Identity, nn.Dropout, nn.Dropout2d)):  # in evaluation mode
-        return rules.Pass()
-    if isinstance(module, nn.MaxPool2d) and rules.MaxPool.fits(module):
-        return rules.MaxPool(module)
-    return rules.Gradient(module.forward)
-
-
-def _emptied_norm(norm: nn.Module, eps: float) -> Callable[[torch.Tensor], torch.Tensor]:
-    mean = norm.running_mean
-    assert isinstance(mean, torch.Tensor)
-    zeros, ones = torch.zeros_like(mean), torch.ones_like(mean)
-    return lambda x: F.batch_norm(x, zeros, ones, ones, zeros, False, 0.0, eps)
-
-
-def _parameters(module: nn.Module, merge: MergedBatchNorm | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    if merge is not None:
-        return merge.weight, merge.bias
-    return getattr(module, "weight", None), getattr(module, "bias", None)
+def _kept_by(rule: rules.Rule, inputs: tuple[Any, ...], output: torch.Tensor) -> rules.Kept:
+    with torch.no_grad():  # a lane is a thread with modes of its own
+        return rule.keep(inputs, output)
 
 
 def _feature_map(key: str, value: Any) -> torch.Tensor:

@@ -12,19 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ModelError, PropagationError
-from .canonization import canonize, find_backbone
+from ..errors import ModelError
+from .building import build_program
+from .canonization import canonize, check_touched, find_backbone
 from .composites import default_composite
-from .patches import Images, Patch
-from .program import Program, Tape, build_program
-from .shadow import make_twin, weights_signature
-from .walk import Ledger, carry
+from .encoded import Encoded
+from .program import Program
+from .shadow import make_twin, usable, weights_signature
 
 __all__ = ["RelevanceModel", "cosine_seeds"]
-
-_CELLS_AT_ONCE = 16
-"""How many cells go to the pixels together on a GPU, which bounds their memory. On a CPU they go one by one: each then
-has a part of the map that fits it, which saves more than a batch does (20 % of the time of five cells)."""
 
 _KEPT_PROGRAMS = 4  # batch sizes for which a network that asks for shapes stays prepared
 
@@ -34,19 +30,27 @@ class RelevanceModel:
 
     Args:
         network: the host's network, (B, 3, H, W) to (B, D). Its weights are shared, itself is never changed. When the
-            host updates or swaps a weight, the next :meth:`forward` notices and prepares the network again.
+            host updates or swaps a weight, the next :meth:`forward` notices and prepares the network again. Where it
+            computes in half precision, relevance runs through a float32 copy; embeddings and feature maps stay those
+            of the host's own.
         mode: rules for batch norms, sums and gates, see :func:`.canonization.canonize`.
         composite: a zennit composite; PAIR-X's EpsilonPlus where none is given.
+        allow_uncanonized: explain a network on which nothing was canonised, see
+            :func:`.canonization.check_touched`, instead of refusing it.
 
     Raises:
         UnsupportedArchitecture: no rules are known for the network.
     """
 
-    def __init__(self, network: nn.Module, *, mode: str = "reference", composite: Any = None) -> None:
+    def __init__(
+        self, network: nn.Module, *, mode: str = "reference", composite: Any = None, allow_uncanonized: bool = False
+    ) -> None:
         find_backbone(network)
         self.network = network
         self.mode = mode
-        self._composite = default_composite() if composite is None else composite
+        self.allow_uncanonized = allow_uncanonized
+        self._composite = default_composite(mode) if composite is None else composite
+        self._holds_copies = False  # known once a program is built
         self._prepared: tuple[tuple[Any, ...], dict[tuple[int, ...] | None, Program]] = (), {}
 
     def program(self, shape: Sequence[int]) -> Program:
@@ -56,124 +60,73 @@ class RelevanceModel:
             ModelError: the network returns something other than one tensor.
             UnsupportedArchitecture: no rules are known for the network, or it has no fixed steps.
         """
-        signature = weights_signature(self.network)
+        signature = weights_signature(self.network, values=self._holds_copies)
         known_signature, known = self._prepared
         programs = known if signature == known_signature else {}
         program = programs.get(None) or programs.get(tuple(shape))
         if program is None:
-            twin = make_twin(self.network)
-            with torch.no_grad():
+            twin = make_twin(self.network, torch.float32 if is_half(self.network) else None)
+            with torch.inference_mode(False), torch.no_grad():
                 program = build_program(twin, canonize(twin, self.mode), self._composite, shape)
+            if not self.allow_uncanonized:
+                check_touched(program.canonization)
+            if holds_copies(program, self.network) and not self._holds_copies:
+                self._holds_copies, signature = True, weights_signature(self.network, values=True)
             kept = dict(list(programs.items())[-_KEPT_PROGRAMS:])
             self._prepared = signature, {**kept, program.shape: program}  # at once: other threads see both or neither
         return program
 
-    def forward(self, images: torch.Tensor, layer_keys: Sequence[str], *, pixels: bool = True) -> Encoded:
+    def forward(
+        self,
+        images: torch.Tensor,
+        layer_keys: Sequence[str],
+        *,
+        pixels: bool = True,
+        instead_of: Encoded | None = None,
+    ) -> Encoded:
         """Run the network once on (B, 3, H, W) images and keep what relevance will need.
 
         Args:
             images: preprocessed, on the network's device.
             layer_keys: layers that will be asked about.
             pixels: whether :meth:`Encoded.at_pixels` will be asked; if not, memory is saved.
+            instead_of: an earlier result that nobody will ask any more. Its memory is freed step by step while the
+                new one's is taken, so that the process hands nothing back to the system only to ask for it again,
+                which takes a third of the pass on a CPU.
 
         Raises:
             LayerNotFound: no such layer takes part in the forward pass.
             ModelError, UnsupportedArchitecture: see :meth:`program`.
         """
         program = self.program(images.shape)
-        return Encoded(program, program.forward(images, layer_keys, pixels=pixels), images.shape)
+        spare = instead_of.give_up() if instead_of is not None else {}
+        half = is_half(self.network)
+        full = usable(images).float() if half else usable(images)
+        encoded = Encoded(program, program.forward(full, layer_keys, pixels=pixels, spare=spare), full)
+        if half:
+            encoded.embedding, encoded.feature_maps = _host_s_numbers(self.network, images, layer_keys)
+        return encoded
 
 
-class Encoded:
-    """Images after one forward pass, ready to be asked about relevance.
-
-    Attributes:
-        embedding: (B, D).
-        feature_maps: by layer key, (B, C, h, w).
-    """
-
-    def __init__(self, program: Program, tape: Tape, shape: torch.Size) -> None:
-        self._program, self._tape = program, tape
-        self._n_channels, self._size = int(shape[1]), (int(shape[2]), int(shape[3]))
-        self._forgot = False
-        self.embedding = tape.embedding
-        self.feature_maps = tape.feature_maps
-
-    def at_layers(
-        self, seeds: torch.Tensor, images: Sequence[int], layer_keys: Sequence[str]
-    ) -> dict[str, torch.Tensor]:
-        """Carry relevance of the embedding down to layers.
-
-        Args:
-            seeds: (K, D) relevance of the embedding's components.
-            images: for each seed, the row of its image.
-            layer_keys: layers to stop at, see :attr:`feature_maps`.
-
-        Returns:
-            By layer key, (K, C, h, w) relevance of the layer's output, signs kept.
-
-        Raises:
-            PropagationError: :meth:`forget_above` was called, or relevance became infinite.
-        """
-        if self._forgot:
-            raise PropagationError("what lies above the layers was forgotten; run the images forward once more")
-        targets = {self._program.layer_node(key): key for key in layer_keys}
-        start = Patch(seeds, Images(tuple(images), self._tape.n_images))
-        found = carry(self._program, self._tape, self._program.output, start, tuple(targets))
-        return {targets[node]: _checked(patch.values) for node, patch in found.items()}
-
-    def forget_above(self, layer_keys: Sequence[str]) -> None:
-        """Free what :meth:`at_layers` needs and :meth:`at_pixels` does not; the former cannot be asked again."""
-        layers = {self._program.layer_node(key) for key in layer_keys}
-        self._forgot = True
-        above = set()
-        for step in reversed(self._program.steps):
-            if step.node in layers:
-                break
-            above.add(step.node)
-        self._tape.kept = {node: kept for node, kept in self._tape.kept.items() if node not in above}
-
-    def at_pixels(
-        self, layer_key: str, cells: Sequence[tuple[int, int]], images: Sequence[int], *, tolerance: float = 0.0
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Carry the activation of single cells down to the pixels.
-
-        Args:
-            layer_key: a layer of :attr:`feature_maps`.
-            cells: (row, col) for each seed; the seed is the feature map at that cell and zero elsewhere.
-            images: for each seed, the row of its image.
-            tolerance: share of a seed's relevance that may be cut off at the rim of what it reaches, to save time.
-
-        Returns:
-            (K, 3, H, W) relevance of the network's input, signs kept; and (K,) a bound on the share that was cut off.
-        """
-        outputs = self._tape.outputs[layer_key]
-        relevance = outputs.new_zeros((len(cells), self._n_channels, *self._size))
-        cut_off = torch.zeros(len(cells))
-        at_once = _CELLS_AT_ONCE if outputs.is_cuda else 1
-        for start in range(0, len(cells), at_once):
-            part = slice(start, start + at_once)
-            ledger = Ledger(tolerance, len(cells[part]))
-            relevance[part] = self._cells_at_pixels(layer_key, cells[part], images[part], ledger)
-            cut_off[part] = ledger.cut_off
-        return _checked(relevance), cut_off
-
-    def _cells_at_pixels(
-        self, layer_key: str, cells: Sequence[tuple[int, int]], images: Sequence[int], ledger: Ledger
-    ) -> torch.Tensor:
-        outputs = self._tape.outputs[layer_key]
-        node, image = self._program.layer_node(layer_key), self._program.image
-        values = torch.stack([outputs[index, :, row, col] for (row, col), index in zip(cells, images)])
-        patch = Patch(values[:, :, None, None], Images(tuple(images), self._tape.n_images), tuple(cells))
-        if not self._program.is_local(node):
-            patch = Patch(patch.whole(outputs.shape[2:]), patch.images)
-        return carry(self._program, self._tape, node, patch, (image,), ledger)[image].whole(self._size)
+def holds_copies(program: Program, network: nn.Module) -> bool:
+    """Return whether a program computes with copies of weights, which go stale, and not with the host's own alone."""
+    return bool(program.canonization.merged) or program.canonization.conserves or is_half(network)
 
 
-def _checked(relevance: torch.Tensor) -> torch.Tensor:
-    if not torch.isfinite(relevance).all():
-        raise PropagationError("relevance became infinite on its way; the network's activations are not finite")
-    return relevance
+def is_half(network: nn.Module) -> bool:
+    """Return whether a network computes in half precision, in which relevance would overflow."""
+    return any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in network.parameters())
+
+
+def _host_s_numbers(
+    network: nn.Module, images: torch.Tensor, layer_keys: Sequence[str]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return the embedding and the feature maps as the host's network has them, in its own precision."""
+    twin, found = make_twin(network), dict[str, torch.Tensor]()  # of this call alone, so that hooks on it meet nobody
+    for key in layer_keys:
+        twin.get_submodule(key).register_forward_hook(lambda _, __, output, key=key: found.update({key: output}))
+    with torch.no_grad():
+        return twin(images), found
 
 
 def cosine_seeds(embeddings_0: torch.Tensor, embeddings_1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

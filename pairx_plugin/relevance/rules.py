@@ -18,6 +18,7 @@ from torch import nn
 
 from ..errors import UnsupportedArchitecture
 from .patches import Images, Patch
+from .shadow import usable
 
 __all__ = ["Copy", "Gradient", "Kept", "MaxPool", "Norm", "NormSum", "Pass", "Rule", "Stabilizer"]
 
@@ -42,8 +43,10 @@ class Stabilizer:
         return torch.copysign(moved.new_tensor(self.epsilon), moved).add_(moved)
 
     def nonnegative_(self, denominator: torch.Tensor) -> torch.Tensor:
-        """Return denominators that are known not to be negative, moved in place where that is possible."""
-        return denominator.add_(self.epsilon) if self.other is None else self.other(denominator)
+        """Return denominators that are negative by rounding only, moved in place where that is possible."""
+        if self.other is not None:
+            return self.other(denominator.clamp_(min=0))
+        return denominator.add_(self.epsilon).clamp_(min=self.epsilon)
 
 
 @dataclass
@@ -86,6 +89,10 @@ class Rule:
         """
         raise TypeError(f"{type(self).__name__} says nothing about how relevance passes")
 
+    def propagate_each(self, arrivals: Sequence[tuple[Patch, Kept]]) -> list[Sequence[Patch | None]]:
+        """Return what :meth:`propagate` returns for each of several arrivals; what they share is made once."""
+        return [self.propagate(patch, kept) for patch, kept in arrivals]
+
 
 class Pass(Rule):
     """Relevance passes unchanged to the first input: R_in = R_out."""
@@ -93,6 +100,12 @@ class Pass(Rule):
     local = True
 
     def keep(self, inputs: tuple[Any, ...], output: torch.Tensor) -> Kept:
+        shapes = [tuple(getattr(value, "shape", ())) for value in (*inputs[:1], output)]
+        if shapes[0] != shapes[-1] and isinstance(output, torch.Tensor):
+            raise UnsupportedArchitecture(
+                f"relevance cannot pass unchanged through a step that turns {shapes[0]} into {shapes[-1]}; the "
+                f"composite must have another rule for it"
+            )
         return Kept()
 
     def propagate(self, patch: Patch, kept: Kept) -> Sequence[Patch | None]:
@@ -126,11 +139,15 @@ class NormSum(Rule):
         self.stabilizer = stabilizer
 
     def keep(self, inputs: tuple[Any, ...], output: torch.Tensor) -> Kept:
-        return Kept(inputs, output)
+        if self.stabilizer.other is None:
+            return Kept(inputs, output)
+        return Kept(inputs, None, {"denominators": self.stabilizer(output)})  # it may look at more than a part of a map
 
     def propagate(self, patch: Patch, kept: Kept) -> Sequence[Patch | None]:
-        assert kept.output is not None
-        share = patch.values / self.stabilizer(patch.read(kept.output))
+        if kept.output is not None:
+            share = patch.values / self.stabilizer(patch.read(kept.output))
+        else:
+            share = patch.values / patch.read(kept.cache["denominators"], fill=1.0)
         return tuple(patch.put(share * patch.read(value)) for value in kept.inputs)
 
 
@@ -153,7 +170,7 @@ class Gradient(Rule):
         if "replay" not in kept.cache:
             with torch.enable_grad():
                 inputs = [
-                    value.detach().requires_grad_() if carries else _usable(value)
+                    value.detach().requires_grad_() if carries else usable(value)
                     for value, carries in zip(kept.inputs, self.carries)
                 ]
                 output = self.step(*inputs)
@@ -176,11 +193,6 @@ class Gradient(Rule):
     def _spread(self, patch: Patch, pulled: Sequence[torch.Tensor]) -> list[Patch | None]:
         found = iter(pulled)
         return [patch.put(next(found)) if carries else None for carries in self.carries]
-
-
-def _usable(weight: torch.Tensor) -> torch.Tensor:
-    """Return a weight that gradients may run past; one that was made in inference mode must be copied for that."""
-    return weight.clone() if weight.is_inference() else weight
 
 
 class Norm(Gradient):

@@ -32,12 +32,14 @@ class Trace:
             something other than one tensor.
         owners: for each node, the name of the innermost module whose forward made it.
         sized: whether the network asked for a shape, so that the steps hold for images of that shape only.
+        shape_of: returns the shape of what a node computes, None where that is no tensor.
     """
 
     graph: fx.Graph
     outputs: dict[str, list[fx.Node | None]]
     owners: dict[fx.Node, str] = field(repr=False)
     sized: bool = False
+    shape_of: Callable[[fx.Node], tuple[int, ...] | None] = field(default=lambda node: None, repr=False)
 
 
 def trace(twin: nn.Module, is_leaf: Callable[[str, nn.Module], bool], shape: Sequence[int]) -> Trace:
@@ -73,6 +75,10 @@ def trace(twin: nn.Module, is_leaf: Callable[[str, nn.Module], bool], shape: Seq
             module.__dict__.pop("forward", None)
         for module, patched in tracer.patched:
             module.__dict__["forward"] = patched
+
+
+def _attribute(value: Any, name: str) -> Any:
+    return getattr(value, name, None)
 
 
 def _parents(name: str) -> set[str]:
@@ -121,7 +127,11 @@ class _TwinTracer(fx.Tracer):
                 f"that its forward returns the embedding alone"
             )
         self.create_node("output", "output", (self.create_arg(result),), {})
-        return Trace(self.graph, self.outputs, self.owners, bool(self.values))
+        return Trace(self.graph, self.outputs, self.owners, bool(self.values), self.shape_of)
+
+    def shape_of(self, node: fx.Node) -> tuple[int, ...] | None:
+        value = self.evaluated(node)
+        return tuple(value.shape) if isinstance(value, torch.Tensor) else None
 
     def as_step(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
         def step(*args: Any, **kwargs: Any) -> Any:
@@ -165,7 +175,9 @@ class _TwinTracer(fx.Tracer):
         if node.op == "call_module":
             return self.outline.get_submodule(str(node.target))(*args, **kwargs)
         if node.op == "get_attr":
-            return functools.reduce(getattr, str(node.target).split("."), self.outline)
+            found = functools.reduce(_attribute, str(node.target).split("."), self.outline)
+            # What the forward pass made of weights alone is kept on the twin; the outline was made before.
+            return getattr(self.root, str(node.target)).to("meta") if found is None else found
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         return node.target(*args, **kwargs)  # type: ignore[operator]

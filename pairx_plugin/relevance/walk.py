@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import fx
@@ -12,7 +13,7 @@ from .linear_rules import LinearRule
 from .patches import Patch
 from .program import Program, Step, Tape
 
-__all__ = ["Ledger", "carry"]
+__all__ = ["Ledger", "Leg", "carry"]
 
 
 class Ledger:
@@ -37,48 +38,77 @@ class Ledger:
         return cropped
 
 
+@dataclass(frozen=True, eq=False)
+class Leg:
+    """One of several loads of relevance that go down together, each through its own images.
+
+    Attributes:
+        tape: what the forward pass of its images left.
+        relevance: of K seeds.
+        ledger: how much may be cut off; nothing where it is None.
+    """
+
+    tape: Tape
+    relevance: Patch
+    ledger: Ledger | None = None
+
+
 def carry(
-    program: Program,
-    tape: Tape,
-    start: fx.Node,
-    relevance: Patch,
-    targets: Sequence[fx.Node],
-    ledger: Ledger | None = None,
-) -> dict[fx.Node, Patch]:
+    program: Program, legs: Sequence[Leg], start: fx.Node, targets: Sequence[fx.Node]
+) -> list[dict[fx.Node, Patch]]:
     """Carry relevance from the output of one node down until every target has received all of its own.
 
+    All legs pass a step before any passes the next, so that what its rule makes of the weights is made once.
+
     Args:
+        legs: what is carried.
         start: the node whose output has the relevance.
-        relevance: of K seeds.
         targets: nodes to stop at.
-        ledger: how much may be cut off.
+
+    Returns:
+        For each leg, what arrived at each target.
 
     Raises:
         ModelError: a target does not lie below `start`.
     """
-    arrived: dict[fx.Node, Patch] = {start: relevance}
-    missing, found = set(targets), {}
-    n_growing = _count_growing(program, start) if ledger is not None else 0
-    with torch.no_grad():
+    arrived: list[dict[fx.Node, Patch]] = [{start: leg.relevance} for leg in legs]
+    found: list[dict[fx.Node, Patch]] = [{} for _ in legs]
+    missing = set(targets)
+    n_growing = _count_growing(program, start)
+    with torch.inference_mode(False), torch.no_grad():  # a host may be in inference mode
         for step in reversed(program.steps):
-            if step.node in missing and step.node in arrived:
-                found[step.node] = arrived[step.node]
+            if step.node not in arrived[0]:
+                continue
+            patches = [here.pop(step.node) for here in arrived]
+            if step.node in missing:
                 missing.discard(step.node)
+                for into, patch in zip(found, patches):
+                    into[step.node] = patch
                 if not missing:
                     return found
-            patch = arrived.pop(step.node, None)
-            if patch is None or step.rule is None:
+            if step.rule is None:
                 continue
-            for source, part in zip(step.sources, step.rule.propagate(patch, tape.kept[step.node])):
-                if part is None:
-                    continue
-                if ledger is not None and ledger.tolerance > 0 and _grows(step):
-                    part = ledger.crop(part, n_growing)
-                arrived[source] = arrived[source].plus(part) if source in arrived else part
-    found.update({node: arrived[node] for node in missing if node in arrived})
-    if len(found) < len(targets):
+            passed = step.rule.propagate_each([(patch, leg.tape.kept[step.node]) for patch, leg in zip(patches, legs)])
+            del patches
+            for here, leg, parts in zip(arrived, legs, passed):
+                _spread(step, here, parts, leg.ledger, n_growing)
+    for into, here in zip(found, arrived):
+        into.update({node: here[node] for node in missing if node in here})
+    if any(len(into) < len(targets) for into in found):
         raise ModelError("no relevance can reach a layer that does not lie between the image and the embedding")
     return found
+
+
+def _spread(
+    step: Step, arrived: dict[fx.Node, Patch], parts: Sequence[Patch | None], ledger: Ledger | None, n_growing: int
+) -> None:
+    """Add what a step passed on to what has arrived at its sources."""
+    for source, part in zip(step.sources, parts):
+        if part is None:
+            continue
+        if ledger is not None and ledger.tolerance > 0 and _grows(step):
+            part = ledger.crop(part, n_growing)
+        arrived[source] = arrived[source].plus(part) if source in arrived else part
 
 
 def _count_growing(program: Program, start: fx.Node) -> int:

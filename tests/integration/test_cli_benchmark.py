@@ -168,7 +168,7 @@ def test_candidates_that_cannot_be_explained_are_no_quick_success(monkeypatch: p
         (("--device", "abacus"), "SETTING_INVALID", "abacus"),
         (("--layer", "blocks.77"), "LAYER_UNKNOWN", "blocks.77"),
         (("--model", "seeded:efficientnetv7"), "MODEL_UNKNOWN", "efficientnetv7"),
-        (("--model", "timm:vit_tiny_patch16_224", "--row", "pair"), "MODEL_UNSUPPORTED", "VisionTransformer"),
+        (("--model", "timm:vit_tiny_patch16_224", "--row", "pair"), "MODEL_UNSUPPORTED", "Vision Transformer"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )

@@ -191,7 +191,7 @@ def test_candidate_on_which_the_network_gives_nan_fails_alone(miewid_network, pi
         pytest.param({"explainer": "pairy"}, ExplainerNotFound, "nearest: 'pairx'", id="explainer"),
         pytest.param({"k_line": 3}, SettingsError, "k_lines", id="setting"),
         pytest.param({"k_lines": -3}, SettingsError, "0 to", id="value"),
-        pytest.param({"mode": "corrected"}, UnsupportedArchitecture, "reference", id="mode"),
+        pytest.param({"mode": "correct"}, SettingsError, "nearest: 'corrected'", id="mode"),
         pytest.param({"query": np.zeros((0, 4, 3), np.uint8)}, ChipError, "chip", id="empty query"),
         pytest.param({"query": "nowhere.jpg"}, ChipNotFound, "nowhere.jpg", id="missing query"),
         pytest.param({"model": nn.Flatten().eval()}, UnsupportedArchitecture, "supported", id="architecture"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 
 import pytest
@@ -173,13 +174,15 @@ def test_network_that_was_made_in_inference_mode_is_explained(miewid_shaped, set
     torch.testing.assert_close(found, expected.at_layers(expected.embedding, [0, 1], [LAYER])[LAYER])
 
 
-def test_merged_weights_follow_the_host_s(settled, images):
+@pytest.mark.parametrize("behind_autograd", [False, True])
+def test_merged_weights_follow_the_host_s(settled, images, behind_autograd):
     network = settled(pytest.importorskip("torchvision").models.resnet18(weights=None))
     model = RelevanceModel(network)
     encoded = model.forward(images, ["layer1"])
     before = encoded.at_layers(encoded.embedding, [0, 1], ["layer1"])["layer1"]
     with torch.no_grad():
-        network.layer4[1].bn2.bias.add_(1.0)
+        bias = network.layer4[1].bn2.bias
+        (bias.data if behind_autograd else bias).add_(1.0)
     encoded = model.forward(images, ["layer1"])
     after = encoded.at_layers(encoded.embedding, [0, 1], ["layer1"])["layer1"]
     assert (after - before).abs().max() > 1e-3 * before.abs().max()
@@ -258,11 +261,6 @@ def test_network_that_asks_for_shapes_is_followed(forward, images):
         assert encoded.at_layers(encoded.embedding, range(len(batch)), ["net.layer2"])["net.layer2"].abs().max() > 0
 
 
-def test_mode_that_is_not_there_yet_is_refused(miewid_network, images):
-    with pytest.raises(UnsupportedArchitecture, match="corrected"):
-        RelevanceModel(miewid_network, mode="corrected").forward(images, [])
-
-
 @pytest.mark.parametrize(
     "key, error, says",
     [
@@ -339,3 +337,41 @@ def test_cosine_seeds_are_the_gradient_of_the_cosine():
 def test_zero_embedding_is_an_error():
     with pytest.raises(ModelError, match="all zeros"):
         cosine_seeds(torch.zeros(1, 4), torch.ones(1, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_network_is_explained_with_its_own_numbers(miewid_network, images, dtype):
+    network = copy.deepcopy(miewid_network).to(dtype)
+    with torch.no_grad():
+        embedding = network(images.to(dtype))
+    model = RelevanceModel(network)
+    encoded = model.forward(images.to(dtype), [LAYER])
+    assert torch.equal(encoded.embedding, embedding) and encoded.feature_maps[LAYER].dtype == dtype
+    seeds = torch.linspace(-1, 1, embedding.shape[1]).double().expand(2, -1)
+    found = encoded.at_layers(seeds, [0, 1], [LAYER])[LAYER]
+    full = RelevanceModel(copy.deepcopy(network).float()).forward(images.to(dtype).float(), [LAYER])
+    expected = full.at_layers(seeds, [0, 1], [LAYER])[LAYER]
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+    pixels, _ = encoded.at_pixels(LAYER, [(3, 4)], [1])
+    assert pixels.dtype == torch.float32 and pixels.abs().max() > 0
+    assert all(parameter.dtype == dtype for parameter in network.parameters())
+
+
+def test_half_precision_network_that_is_updated_is_copied_anew(miewid_network, images):
+    network = copy.deepcopy(miewid_network).bfloat16()
+    model = RelevanceModel(network)
+    before = model.forward(images.bfloat16(), [LAYER])
+    with torch.no_grad():
+        network.backbone.conv_stem.weight.mul_(1.5)
+    after = model.forward(images.bfloat16(), [LAYER])
+    assert before.program is not after.program
+
+
+def test_host_in_inference_mode_is_served(miewid_network, images):
+    plain = RelevanceModel(miewid_network).forward(images, [LAYER])
+    with torch.inference_mode():
+        encoded = RelevanceModel(miewid_network).forward(images + 0, [LAYER])
+        found = encoded.at_layers(encoded.embedding + 0, [0, 1], [LAYER])[LAYER]
+        pixels, _ = encoded.at_pixels(LAYER, [(3, 4)], [1])
+    assert torch.equal(found, plain.at_layers(plain.embedding, [0, 1], [LAYER])[LAYER])
+    assert torch.equal(pixels, plain.at_pixels(LAYER, [(3, 4)], [1])[0])

@@ -89,7 +89,7 @@ CELLS, OF_IMAGE = [(0, 0), (8, 8), (15, 3), (4, 12)], [0, 1, 0, 1]
 def test_parts_give_what_whole_maps_give(encoded, monkeypatch):
     encoded, layer = encoded
     in_parts, cut_off = encoded.at_pixels(layer, CELLS, OF_IMAGE)
-    monkeypatch.setattr(type(encoded._program), "is_local", lambda *_: False)
+    monkeypatch.setattr(type(encoded.program), "is_local", lambda *_: False)
     whole, _ = encoded.at_pixels(layer, CELLS, OF_IMAGE)
     assert whole.abs().amax((1, 2, 3)).min() > 0 and cut_off.tolist() == [0.0] * 4
     torch.testing.assert_close(in_parts, whole, rtol=1e-9, atol=1e-12 * whole.abs().max().item())
