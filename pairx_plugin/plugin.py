@@ -6,6 +6,7 @@ Nothing heavy is imported until a ranked query is to be explained, so that a hos
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,31 @@ def register_explainers() -> list[ExplainerEntry]:
             title="PAIR-X",
             summary="Matching points of the two animals, weighed by how much they matter for the similarity.",
             create=_create_pairx,
-        )
+        ),
+        ExplainerEntry(
+            explainer_id="similarity_attention",
+            title="Similarity attention",
+            summary="Where each animal has what the two embeddings share, or what parts the candidate from a rival.",
+            create=_create_similarity_attention,
+        ),
+        ExplainerEntry(
+            explainer_id="point_to_point",
+            title="Point to point",
+            summary="What each pair of places adds to the similarity or takes from it; the sum is the similarity.",
+            create=_create_point_to_point,
+        ),
+        ExplainerEntry(
+            explainer_id="grad_cam",
+            title="Grad-CAM",
+            summary="Where each animal raises the similarity to the other, by the grad-cam package's methods.",
+            create=_create_grad_cam,
+        ),
+        ExplainerEntry(
+            explainer_id="sane",
+            title="SANE",
+            summary="Where hiding a part of either animal lowers the similarity, and named attributes that explain it.",
+            create=_create_sane,
+        ),
     ]
 
 
@@ -53,7 +78,9 @@ def load_chip(annotation: Annotation) -> Any:
     from .photographs import read_photograph
 
     photograph = read_photograph(annotation.image)
-    return cut_chip(photograph, bbox=annotation.bbox, theta=annotation.theta, uri=annotation.image)
+    return cut_chip(
+        photograph, bbox=annotation.bbox, theta=annotation.theta, uri=annotation.image, name=annotation.name
+    )
 
 
 @hookimpl
@@ -117,7 +144,8 @@ def _chip(annotation: Annotation, review: ReviewManager) -> Chip:
             f"no plugin gives a chip of annotation '{annotation.annotation_id}' (image {annotation.image!r}); the host "
             f"must implement the hook load_chip, or the photograph must be readable"
         )
-    return as_chip(loaded)
+    chip = as_chip(loaded)
+    return replace(chip, name=annotation.name) if chip.name is None and annotation.name is not None else chip
 
 
 def _chip_or_error(annotation: Annotation, review: ReviewManager) -> Chip | Exception:
@@ -131,12 +159,12 @@ def _record(ranked_query: RankedQuery, candidate: Candidate, explanation: PairEx
     """Turn an explanation into the contract's record, pictures included."""
     status, failure = explanation.status, explanation.failure
     artifacts: tuple[Artifact, ...] = ()
-    if status is Status.READY:
+    if status.usable:
         try:
             artifacts = _artifacts(explanation)
         except Exception as error:  # the data is worth having without its pictures
             status = Status.PARTIAL
-            failure = Failure(code="PICTURES_FAILED", message=f"the pictures could not be rendered: {error}")
+            failure = failure or Failure(code="PICTURES_FAILED", message=f"the pictures could not be rendered: {error}")
     record = explanation.to_json()
     record.update(
         status=status.value,
@@ -206,3 +234,27 @@ def _create_pairx() -> Any:
     from .explainers.pairx import PairX
 
     return PairX()
+
+
+def _create_similarity_attention() -> Any:
+    from .explainers.similarity_attention import SimilarityAttention
+
+    return SimilarityAttention()
+
+
+def _create_point_to_point() -> Any:
+    from .explainers.point_to_point import PointToPoint
+
+    return PointToPoint()
+
+
+def _create_grad_cam() -> Any:
+    from .explainers.grad_cam import GradCam
+
+    return GradCam()
+
+
+def _create_sane() -> Any:
+    from .explainers.sane import Sane
+
+    return Sane()

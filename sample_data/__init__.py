@@ -9,14 +9,18 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional
 
-__all__ = ["SampleAnnotation", "load_annotations", "load_attributes", "path_of", "root"]
+if TYPE_CHECKING:
+    from .mark_places import MarkPlace
+
+__all__ = ["SampleAnnotation", "load_annotations", "load_attributes", "load_marks", "path_of", "root"]
 
 _FILES = {
     "annotations": "annotations.csv",
     "attributes": "attributes.csv",
     "maps": "maps.npz",
+    "marks": "marks.csv",
     "photographs": "photographs",
     "checkpoint": "checkpoint/miewid_sample.safetensors",
     "config": "checkpoint/config.json",
@@ -58,7 +62,7 @@ def path_of(what: str, folder: Optional[Path] = None) -> Path:
     """Path of one of the sample's files.
 
     Args:
-        what: `annotations`, `attributes`, `maps`, `photographs`, `checkpoint`, `config`, `figures` or
+        what: `annotations`, `attributes`, `maps`, `marks`, `photographs`, `checkpoint`, `config`, `figures` or
             `training_log`.
         folder: another folder with the same layout, as `generate --out` writes; None for the shipped one.
 
@@ -95,3 +99,21 @@ def load_attributes(folder: Optional[Path] = None) -> Dict[str, Dict[str, str]]:
     """Rows of `attributes.csv` by file name; README.md lists the columns."""
     with open(path_of("attributes", folder), newline="", encoding="utf-8") as file:
         return {row["file_name"]: row for row in csv.DictReader(file)}
+
+
+def load_marks(folder: Optional[Path] = None) -> Dict[str, List[MarkPlace]]:
+    """Places of the individuals' marks in coat coordinates, by the individual's name."""
+    from .mark_places import MarkPlace
+
+    found: Dict[str, List[MarkPlace]] = {}
+    with open(path_of("marks", folder), newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            place = MarkPlace(
+                kind=row["kind"],
+                u=float(row["u"]),
+                v=float(row["v"]),
+                radius=float(row["radius"]),
+                aspect=float(row["aspect"]),
+            )
+            found.setdefault(row["name"], []).append(place)
+    return found

@@ -1,6 +1,6 @@
 """Write a data set: `python -m pairx_sample_data.generate --out FOLDER`.
 
-With its defaults it writes what is shipped: the photographs, `annotations.csv`, `attributes.csv` and
+With its defaults it writes what is shipped: the photographs, `annotations.csv`, `attributes.csv`, `marks.csv` and
 `maps.npz`.
 """
 
@@ -18,6 +18,7 @@ from PIL import Image
 
 from . import path_of
 from .coats import PATTERNS, Coat
+from .mark_places import REACH
 from .photographs import Photograph
 from .population import SEED_RANGES, SHIPPED_HARDNESS, Individual, individuals
 
@@ -45,6 +46,7 @@ ATTRIBUTE_COLUMNS = (
     "seed",
     "shot",
 )
+MARK_COLUMNS = ("name", "kind", "u", "v", "radius", "aspect")
 QUALITY = 87
 
 
@@ -55,7 +57,7 @@ def visible_marks(coat: Coat, photograph: Photograph) -> List[str]:
     node = (np.arange(m) + 0.5) / m
     u, v = np.meshgrid(node, node)
     for mark in coat.marks:
-        near = np.hypot((u - mark.u) * coat.aspect, v - mark.v) < 1.5 * mark.size
+        near = np.hypot((u - mark.u) * coat.aspect, v - mark.v) < REACH * mark.size
         near &= photograph.coat_mask
         if near.any() and photograph.visible[near].mean() >= 0.5:
             kinds.append(mark.kind)
@@ -90,6 +92,20 @@ def _rows(
         **photograph.attributes,
     }
     return annotation, attributes
+
+
+def _mark_rows(animal: Individual, coat: Coat) -> List[Dict[str, Any]]:
+    return [
+        {
+            "name": animal.name,
+            "kind": mark.kind,
+            "u": round(mark.u, 5),
+            "v": round(mark.v, 5),
+            "radius": round(REACH * mark.size, 5),
+            "aspect": coat.aspect,
+        }
+        for mark in coat.marks
+    ]
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Dict[str, Any]]) -> None:
@@ -133,9 +149,10 @@ def generate(
     """
     folder = path_of("photographs", out)
     folder.mkdir(parents=True, exist_ok=True)
-    annotations, attributes, taken = [], [], []
+    annotations, attributes, marks, taken = [], [], [], []
     for animal in individuals(which, count, seed):
         coat = animal.coat(int(longer_side * 1.2))
+        marks += _mark_rows(animal, coat)
         for shot in range(shots):
             hardness = SHIPPED_HARDNESS[shot % len(SHIPPED_HARDNESS)]
             photograph = animal.photograph(coat, shot, longer_side, hardness, seed)
@@ -148,6 +165,7 @@ def generate(
             taken.append(photograph)
     _write_csv(path_of("annotations", out), ANNOTATION_COLUMNS, annotations)
     _write_csv(path_of("attributes", out), ATTRIBUTE_COLUMNS, attributes)
+    _write_csv(path_of("marks", out), MARK_COLUMNS, marks)
     _write_arrays(
         path_of("maps", out),
         {

@@ -48,7 +48,10 @@ class EmbeddingNetwork(nn.Module):
         self.bn = nn.BatchNorm1d(width)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        features = self.backbone.forward_features(images)
+        return self.neck(self.backbone.forward_features(images))
+
+    def neck(self, features: torch.Tensor) -> torch.Tensor:
+        """Last feature maps [N, C, h, w] to embeddings [N, D]."""
         return self.bn(self.pooling(features.float()))
 
 

@@ -34,6 +34,7 @@ class Plan:
         rate, decay: largest learning rate and weight decay of AdamW.
         margin: final ArcFace margin in radians.
         reading_first: share of the run in which only the coat is read.
+        mining: weight of the similarity mining loss, 0 for none; see `similarity_mining`.
         threads: torch threads of each process.
         processes: how many share the work; each draws batches of its own.
     """
@@ -55,6 +56,7 @@ class Plan:
     decay: float = 0.05
     margin: float = 0.25
     reading_first: float = 0.20
+    mining: float = 0.0
     threads: int = 1
     processes: int = 1
     strength: Strength = field(default_factory=Strength)

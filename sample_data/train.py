@@ -26,10 +26,11 @@ from .augmentation import training_batch
 from .coat_reading import CoatReader, coat_pictures
 from .chip_store import ChipStore, half_size, render_store
 from .measuring import measure
-from .network import MODEL_NAME, EmbeddingNetwork
+from .network import MODEL_NAME, EmbeddingNetwork, load_network
 from .population import individuals
 from .plan import Plan, Stage, rate_at, stage_of
 from .results import log_row, write_results
+from .similarity_mining import mining_loss
 from .workers import average, connect, disconnect, from_others, wait_for_all
 
 LOG = logging.getLogger(__name__)
@@ -47,10 +48,13 @@ class Run:
     rows: List[Dict[str, Any]]
 
 
-def start(plan: Plan) -> Run:
-    """Fresh network, head, reader and optimiser from the plan's seed."""
+def start(plan: Plan, checkpoint: Optional[Path] = None) -> Run:
+    """Fresh network, head, reader and optimiser from the plan's seed; the network's weights from a checkpoint,
+    if there is one."""
     torch.manual_seed(plan.seed)
-    network = EmbeddingNetwork(MODEL_NAME).to(memory_format=torch.channels_last)
+    fresh = EmbeddingNetwork(MODEL_NAME)
+    network = fresh if checkpoint is None else load_network(checkpoint, checkpoint.parent / "config.json")
+    network = network.to(memory_format=torch.channels_last)
     head = ArcFace(network.bn.num_features, 2 * plan.individuals)
     reader = CoatReader(network, coat_pictures(individuals("training", plan.individuals)))
     everything = [p for module in (network, head, reader) for p in module.parameters()]
@@ -116,7 +120,8 @@ def batches(
 def step_loss(
     run: Run, plan: Plan, images: torch.Tensor, animals: np.ndarray, flipped: np.ndarray, progress: float
 ) -> Tuple[torch.Tensor, float]:
-    """Loss of one batch: ArcFace against learnt directions and the batch's own, and reading the coat.
+    """Loss of one batch: ArcFace against learnt directions and the batch's own, reading the coat, and
+    similarity mining if the plan says so.
 
     Args:
         images: float32 [N, 3, side, side], normalised.
@@ -130,7 +135,8 @@ def step_loss(
     rank, world = connect()
     group = stage_of(plan, run.epoch).shots
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        embeddings = run.network(images.to(memory_format=torch.channels_last))
+        features = run.network.backbone.forward_features(images.to(memory_format=torch.channels_last))
+        embeddings = run.network.neck(features)
     reading = run.reader(animals, flipped)
     weight = min(1.0, max(0.0, (progress - plan.reading_first) / 0.25))
     if weight == 0.0:
@@ -140,6 +146,9 @@ def step_loss(
     labels = torch.from_numpy(animals + flipped * plan.individuals)
     others = from_others(mean_directions(embeddings, group), rank, world)
     arcface = run.head(embeddings, labels, margin) + batch_loss(embeddings, group, margin, others=others)
+    if plan.mining > 0 and group > 1:
+        drawn = np.random.default_rng((plan.seed, run.epoch, rank, int(1e6 * progress)))
+        arcface = arcface + plan.mining * mining_loss(run.network, images, features.float(), group, drawn)
     return weight * arcface + (10.0 - 7.0 * weight) * reading, float(reading.detach())
 
 
@@ -201,7 +210,12 @@ def take_step(
 
 
 def train(
-    plan: Plan, work: Path, out: Path, processes: int = 2, limit: Optional[int] = None
+    plan: Plan,
+    work: Path,
+    out: Path,
+    processes: int = 2,
+    limit: Optional[int] = None,
+    checkpoint: Optional[Path] = None,
 ) -> Dict[str, Any]:
     """Run the whole plan.
 
@@ -211,6 +225,7 @@ def train(
         out: folder for checkpoint, configuration, log and figures.
         processes: worker processes for rendering.
         limit: steps per epoch at most; None for all.
+        checkpoint: weights to begin with, its configuration beside it; None: from scratch.
 
     Returns:
         The figures of the finished network, as in `figures.json`; empty in all processes but the first.
@@ -218,7 +233,7 @@ def train(
     torch.set_num_threads(plan.threads)
     rank, world = connect()
     store, small, measured = prepare(plan, work, processes, rank, world)
-    run = resume(start(plan), work / "state.pt")
+    run = resume(start(plan, checkpoint), work / "state.pt")
     while run.epoch < sum(stage.epochs for stage in plan.stages):
         side = stage_of(plan, run.epoch).side
         facts = train_epoch(run, plan, store, small, limit)
@@ -263,19 +278,19 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pairx_sample_data.train", description=__doc__.split("\n")[0]
     )
-    parser.add_argument(
-        "--work", type=Path, required=True, help="folder for rendered chips and the resumable state"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=path_of("checkpoint").parent, help="folder for the results"
-    )
+    parser.add_argument("--work", type=Path, required=True, help="folder for rendered chips and the resumable state")
+    parser.add_argument("--out", type=Path, default=path_of("checkpoint").parent, help="folder for the results")
     parser.add_argument("--processes", type=int, default=2, help="worker processes for rendering")
     parser.add_argument("--threads", type=int, default=Plan.threads, help="torch threads")
     parser.add_argument("--seed", type=int, default=Plan.seed)
+    parser.add_argument(
+        "--similarity-mining", type=float, default=Plan.mining, metavar="WEIGHT", help="of that loss; 0.5 is usual"
+    )
+    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="begin with these weights")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    plan = Plan(seed=given.seed, threads=given.threads, processes=connect()[1])
-    train(plan, given.work, given.out, given.processes)
+    plan = Plan(seed=given.seed, threads=given.threads, processes=connect()[1], mining=given.similarity_mining)
+    train(plan, given.work, given.out, given.processes, checkpoint=given.start)
     disconnect()
 
 

@@ -17,7 +17,7 @@ from .palettes import RGB, Palette, Pen
 from .paths import dashes
 from .style import Style
 
-__all__ = ["Legend", "Swatch", "colours_legend", "draw_legend", "lines_legend"]
+__all__ = ["Legend", "Swatch", "colours_legend", "draw_legend", "is_maps_only", "lines_legend"]
 
 _PROOF = "Evidence, not proof."
 LINES = (
@@ -28,6 +28,10 @@ NO_LINES = (
     f"Left the query, right the candidate. The network found no two places that look alike to it. {_PROOF}"
 )
 NOT_DRAWN = f"Left the query, right the candidate. No line was asked for. {_PROOF}"
+MAPS_ONLY = (
+    "Left the query, right the candidate. This method draws no lines: its colours say where in each "
+    f"photograph, not which place belongs to which. {_PROOF}"
+)
 COLOURS = (
     "Each colour marks what the network saw at the ends of the match with that number, on one scale: the "
     f"fuller, the more it counted. {_PROOF}"
@@ -36,10 +40,9 @@ COLOURS_EACH = (
     "Each colour marks what the network saw at the ends of the match with that number, every map on a scale "
     f"of its own: do not compare them. {_PROOF}"
 )
-RELEVANCE = (
-    f"The fuller the colour, the more the place counted in the similarity of the two photographs. {_PROOF}"
-)
-SIGNED = f"One colour speaks for the similarity of the two photographs, the other against it. {_PROOF}"
+RELEVANCE = "The fuller the colour, the more the place counted in comparing the two photographs."
+SIGNED = "One colour speaks for the similarity of the two photographs, the other against it; the fuller, the more."
+OWN_SCALE = "Each photograph has a scale of its own."
 
 _INK: RGB = (45, 45, 45)
 _CAPITAL = 10.5  # height of capitals, in units
@@ -63,22 +66,28 @@ class Legend:
     text: str
 
 
+def is_maps_only(layer: LayerEvidence) -> bool:
+    """Return whether the explainer has maps and no matches; one that looks for matches has figures, be there none."""
+    return layer.plausibility is None and not len(layer.matches)
+
+
 def lines_legend(layer: LayerEvidence, style: Style) -> Legend:
     """Return what to say about the lines of a layer."""
     count = len(layer.lines)
-    text = LINES if count else NO_LINES if not len(layer.matches) else NOT_DRAWN
-    return Legend(swatches=_line_swatches(style.palette, count), text=text)
+    without = MAPS_ONLY if is_maps_only(layer) else NO_LINES if not len(layer.matches) else NOT_DRAWN
+    return Legend(swatches=_line_swatches(style.palette, count), text=LINES if count else without)
 
 
 def colours_legend(layer: LayerEvidence, style: Style) -> Legend:
     """Return what to say about a layer's colours: of its matches, or of its relevance without them."""
     palette, maps = style.palette, len(layer.pixels_0)
     fields = (layer.pixels_0, layer.pixels_1) if maps else (layer.relevance_0, layer.relevance_1)
+    scale = f"{OWN_SCALE} {_PROOF}" if is_maps_only(layer) else _PROOF
     if any(bool((field < 0).any()) for field in fields):
         both = Swatch(colour=palette.positive, text="for"), Swatch(colour=palette.negative, text="against")
-        return Legend(swatches=both, text=SIGNED)
+        return Legend(swatches=both, text=f"{SIGNED} {scale}")
     if not maps:
-        return Legend(swatches=(Swatch(colour=palette.single, text="relevance"),), text=RELEVANCE)
+        return Legend(swatches=(Swatch(colour=palette.single, text="relevance"),), text=f"{RELEVANCE} {scale}")
     plates = tuple(Swatch(rank=index + 1, colour=palette.hue(index)) for index in range(maps))
     return Legend(swatches=plates, text=COLOURS if style.scale == "shared" else COLOURS_EACH)
 

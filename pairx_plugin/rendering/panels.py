@@ -12,7 +12,7 @@ from . import canvas
 from .canvas import Field, Pixels
 from .colour_maps import Scale, check_chip, map_scale, pixel_overlay, relevance_overlay, shares, smoothed
 from .layout import Layout, lay_out
-from .legend import colours_legend, draw_legend, lines_legend
+from .legend import colours_legend, draw_legend, is_maps_only, lines_legend
 from .lines import draw_fine_rings, draw_matches, draw_numbers, ring_radii
 from .palettes import Pen
 from .style import Style
@@ -29,9 +29,9 @@ def render(view: str, chip_0: Pixels, chip_1: Pixels, layer: LayerEvidence, styl
     reader can switch between them; a legend comes below.
 
     Args:
-        view: "clean" draws nothing; "matches" joins the ends of `layer.lines`, the strongest on top;
-            "heatmask" lays the pixel maps over greyed photographs, or the layer's relevance where there are
-            none; "both".
+        view: "clean" draws nothing; "matches" joins the ends of `layer.lines`, the strongest on top, or says
+            that the method draws none; "heatmask" lays the pixel maps over greyed photographs, or the layer's
+            relevance where there are none, what speaks for and against the similarity in a hue each; "both".
         chip_0, chip_1: (H, W, 3) uint8 RGB, cut as the network saw them but not squashed.
         layer: what to draw.
         style: how.
@@ -118,7 +118,8 @@ def _heatmask(
             )
     else:
         fields = [shares(layer.relevance_0)], [shares(layer.relevance_1)]
-        for photograph, side, scales in zip(photographs, fields, _scales(fields, style)):
+        each = is_maps_only(layer)  # without matches the two sides' maps share no unit
+        for photograph, side, scales in zip(photographs, fields, _scales(fields, style, each=each)):
             tinted.append(
                 relevance_overlay(
                     photograph, side[0], scale=scales[0], palette=palette, opacity=style.map_opacity
@@ -129,11 +130,16 @@ def _heatmask(
     return picture
 
 
-def _scales(fields: tuple[list[Field], list[Field]], style: Style) -> tuple[list[Scale], list[Scale]]:
-    """Return the scale of every map of each side."""
-    if style.scale == "each":
-        return [map_scale([field]) for field in fields[0]], [map_scale([field]) for field in fields[1]]
+def _scales(
+    fields: tuple[list[Field], list[Field]], style: Style, *, each: bool = False
+) -> tuple[list[Scale], list[Scale]]:
+    """Return the scale of every map of each side; signs are kept apart on both sides if there are any."""
     shared = map_scale([*fields[0], *fields[1]])
+    if each or style.scale == "each":
+        own = [[map_scale([field]) for field in side] for side in fields]
+        if shared.vmin < 0:
+            own = [[Scale(-scale.vmax, scale.vmax) for scale in side] for side in own]
+        return own[0], own[1]
     return [shared] * len(fields[0]), [shared] * len(fields[1])
 
 

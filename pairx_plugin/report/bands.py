@@ -1,20 +1,33 @@
 """Plausibility in five words, by a stated rule.
 
 The rule looks at three figures: how many of the tested links fit one pose, how many fit when the same points are paired
-at random, and how many were tested. It was chosen by reason, not fitted to data, so every band is *uncalibrated*: it
+at random, and how many were tested. It was chosen by reason, not fitted to data, so such a band is *uncalibrated*: it
 says how far the links agree with each other, never how probable it is that two photographs show one individual.
+
+Where a host has calibrated on its own decisions (:mod:`pairx_plugin.calibration`), the band says instead how much
+likelier such figures are among confirmed pairs than among rejected ones.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["CHANCE_AT_LEAST", "SOME_FACTOR", "STRONG_FACTOR", "STRONG_SHARE", "Band", "band_of"]
+__all__ = [
+    "CHANCE_AT_LEAST",
+    "RATIOS",
+    "SOME_FACTOR",
+    "STRONG_FACTOR",
+    "STRONG_SHARE",
+    "Band",
+    "band_of",
+    "band_of_ratio",
+]
 
 CHANCE_AT_LEAST = 4  # any four links fit some pose
 SOME_FACTOR = 1.5
 STRONG_FACTOR = 2.0
 STRONG_SHARE = 0.5
+RATIOS = (1.0, 3.0, 10.0)  # likelihood ratios from which a calibrated band is weak, some, strong
 
 
 class Band(str, Enum):
@@ -55,3 +68,20 @@ def band_of(n_inliers: int | None, n_chance: int | None, n_tested: int | None) -
     if n_inliers >= STRONG_FACTOR * chance and n_inliers >= STRONG_SHARE * n_tested:
         return Band.STRONG
     return Band.SOME if n_inliers >= SOME_FACTOR * chance else Band.WEAK
+
+
+def band_of_ratio(likelihood_ratio: float) -> Band:
+    """Return the calibrated band: ``strong`` from ten, ``some`` from three, ``weak`` from one, else ``none``.
+
+    Args:
+        likelihood_ratio: how much likelier the figures are among confirmed pairs than among rejected ones.
+
+    >>> band_of_ratio(12.0).value, band_of_ratio(3.0).value, band_of_ratio(1.5).value, band_of_ratio(0.4).value
+    ('strong', 'some', 'weak', 'none')
+    """
+    weak, some, strong = RATIOS
+    if likelihood_ratio >= strong:
+        return Band.STRONG
+    if likelihood_ratio >= some:
+        return Band.SOME
+    return Band.WEAK if likelihood_ratio >= weak else Band.NONE

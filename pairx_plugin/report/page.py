@@ -112,6 +112,7 @@ def render_report(
         bands_rule=words.bands_rule(),
         views=views,
         picture_keys=sorted({shown.key for view in views for each in view.candidates for shown in each.pictures}),
+        any_maps_only=any(layer.maps_only for view in views for each in view.candidates for layer in each.layers),
         watched=watched,
         counts=COUNTS,
         version=_version(),

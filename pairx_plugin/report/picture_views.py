@@ -41,8 +41,13 @@ def picture_views(
     facts: RecordFacts,
     words: Words,
 ) -> list[PictureView]:
-    """Return the views of a pair in the order of their switches; two of one version get switches of their own."""
+    """Return the views of a pair in the order of their switches; two of one version get switches of their own.
+
+    A picture of lines is left out where the method draws none and there are colours to look at.
+    """
     order = {version: place for place, version in enumerate(_VIEW_ORDER)}
+    if facts.layers and facts.layers[0].maps_only and any(item.version == "heatmask" for item in artifacts):
+        artifacts = [item for item in artifacts if item.version != "matches"]
     found: list[PictureView] = []
     counts: dict[str, int] = {}
     plain = [item for item in artifacts if item.version == "clean"]
@@ -81,9 +86,12 @@ def _alt(
         "candidate": file_name,
         "version": version,
     }
+    layer = facts.layers[0] if facts.layers else None
+    if kind == "heatmask" and layer is not None and not layer.n_coloured:
+        return words.say("ALT_MAPS_SIGNED" if layer.signed else "ALT_MAPS", **values)
     if kind != "matches":
         return words.say(f"ALT_{kind.upper()}", **values)
-    links: Sequence[Link] = facts.layers[0].links if facts.layers else ()
+    links: Sequence[Link] = layer.links if layer else ()
     if not links:
         return words.say("ALT_NO_MATCHES", **values)
     places = {"place_0": words.place(links[0].place_0), "place_1": words.place(links[0].place_1)}
@@ -91,8 +99,10 @@ def _alt(
 
 
 def default_key(pictures: Sequence[PictureView]) -> str:
-    """Return the key of the view that is shown first: the lines, if there are any."""
-    preferred = [view.key for kind in ("matches", "both", "clean") for view in pictures if view.kind == kind]
+    """Return the key of the view that is shown first: the lines, if there are any, else the colours."""
+    lines = any(view.kind in ("matches", "both") for view in pictures)
+    kinds = ("matches", "both", "clean") if lines else ("heatmask", "clean")
+    preferred = [view.key for kind in kinds for view in pictures if view.kind == kind]
     return next(iter([*preferred, *(view.key for view in pictures)]), "")
 
 

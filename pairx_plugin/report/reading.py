@@ -49,17 +49,38 @@ class Figures:
     irm_ref: float | None
     match_coverage: float | None
     reasons: tuple[Reason, ...]
+    likelihood_ratio: float | None = None  # of the host's calibration, as are those below
+    confirmed: float | None = None
+    confirmed_of_all: float | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the host's own decisions stand behind the band."""
+        return self.likelihood_ratio is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFacts:
-    """One layer's links and figures; `grids` are (rows, cols) of both feature maps where they are known."""
+    """One layer's links and figures.
+
+    Attributes:
+        grids: (rows, cols) of both feature maps where they are known.
+        n_coloured: how many links have colours of their own.
+        signed: whether the layer's maps hold what speaks against the similarity, too.
+    """
 
     layer_key: str
     n_matches: int | None
     links: tuple[Link, ...]
     figures: Figures | None
     grids: tuple[Grid, Grid] | None = None
+    n_coloured: int = 0
+    signed: bool = False
+
+    @property
+    def maps_only(self) -> bool:
+        """Whether the explainer has maps and no links; one that looks for links has figures, be there none."""
+        return self.figures is None and self.n_matches == 0 and not self.links
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,12 +142,16 @@ def read_record(record: Mapping[str, Any]) -> RecordFacts:
 
 def _layer(layer: Mapping[str, Any]) -> LayerFacts:
     figures = layer.get("plausibility")
+    maps = [_mapping(item) for item in _items(layer.get("maps"))]
+    lowest = [_number(item.get("vmin")) for item in maps if item.get("kind") == "intermediate"]
     return LayerFacts(
         layer_key=_text(layer.get("layer_key")),
         n_matches=_whole(layer.get("num_matches")),
         links=tuple(_link(index, _mapping(link)) for index, link in enumerate(_items(layer.get("matches")), start=1)),
         figures=_figures(figures) if isinstance(figures, Mapping) else None,
         grids=_both([_mapping(layer.get("grid")).get(side) for side in ("0", "1")]),
+        n_coloured=len({item.get("rank") for item in maps if item.get("kind") == "pixel"}),
+        signed=any(value is not None and value < 0 for value in lowest),
     )
 
 
@@ -143,6 +168,7 @@ def _link(index: int, link: Mapping[str, Any]) -> Link:
 
 
 def _figures(figures: Mapping[str, Any]) -> Figures:
+    calibration = _mapping(figures.get("calibration"))
     return Figures(
         n_inliers=_whole(figures.get("n_inliers")),
         n_chance=_whole(figures.get("n_chance")),
@@ -151,6 +177,9 @@ def _figures(figures: Mapping[str, Any]) -> Figures:
         irm_ref=_number(figures.get("irm_ref")),
         match_coverage=_number(figures.get("match_coverage")),
         reasons=_reasons(figures.get("reasons")),
+        likelihood_ratio=_number(calibration.get("likelihood_ratio")),
+        confirmed=_number(calibration.get("probability")),
+        confirmed_of_all=_number(calibration.get("prevalence")),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pairx_hooks import Artifact, Candidate, Explanation, Status
 
+from .attributes import AttributesView, attributes_view
 from .bands import Band
 from .pictures import json_uri
 from .picture_views import PictureView, default_key, file_name_of, picture_views
@@ -38,11 +39,15 @@ class LayerView:
     """One layer's band, sentences, figures and links."""
 
     layer_key: str
+    title: str
     band: Band
     band_words: str
     sentences: list[str]
     figures: list[tuple[str, str]]
     links: list[LinkView]
+    maps_only: bool = False
+    band_means: str = ""
+    calibration: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,7 @@ class CandidateView:
         pictures: views of the pair in the order of their switches; `default_picture` is the key of the first shown.
         states: sentences that say why something is missing.
         reason: the failure's own message, which names values and the next step.
+        attributes: named attributes; None where the explainer names none.
         record_uri: the record as a data URI, empty where there is none.
     """
 
@@ -74,6 +80,7 @@ class CandidateView:
     pictures: list[PictureView] = field(default_factory=list)
     default_picture: str = ""
     layers: list[LayerView] = field(default_factory=list)
+    attributes: AttributesView | None = None
     provenance: list[tuple[str, str]] = field(default_factory=list)
     record_uri: str = ""
     record_name: str = ""
@@ -186,6 +193,7 @@ def _candidate(
         default_picture=default_key(pictures),
         # A failed explanation's record says what was asked for; there is nothing to say of links.
         layers=[layer_view(candidate, facts, layer, words) for layer in facts.layers if not explanation.status.failed],
+        attributes=attributes_view(explanation.record, words) if not explanation.status.failed else None,
         provenance=words.provenance(facts) if explanation.record else [],
         record_uri=json_uri(explanation.to_json()["record"]) if explanation.record else "",
         record_name=f"explanation-{anchor}.json",
@@ -214,11 +222,15 @@ def layer_view(candidate: Candidate, facts: RecordFacts, layer: LayerFacts, word
     band = words.band(layer.figures)
     return LayerView(
         layer_key=layer.layer_key,
+        title=words.say("SHOWS_MAPS" if layer.maps_only else "SHOWS"),
         band=band,
         band_words=words.say(f"BAND_{band.name}"),
         sentences=words.plausibility(layer),
         figures=[*words.figures(facts, layer), *_name_score(candidate, words)],
         links=[_link(link, words) for link in layer.links],
+        maps_only=layer.maps_only,
+        band_means=words.band_means(layer.figures),
+        calibration=words.calibration(layer.figures),
     )
 
 

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 
 from pairx_hooks import Candidate, Failure, RankedQuery
 
-from .bands import CHANCE_AT_LEAST, SOME_FACTOR, STRONG_FACTOR, Band, band_of
+from .attribute_names import with_names
+from .bands import CHANCE_AT_LEAST, SOME_FACTOR, STRONG_FACTOR, Band, band_of, band_of_ratio
 from .messages import Messages
 from .queries import Decided, Note
 from .reading import Figures, LayerFacts, Place, Reason, RecordFacts
@@ -65,18 +66,31 @@ class Words:
         """Return the band of a layer's figures; none where the order of the links means nothing."""
         if figures is None or any(reason.code == "RELEVANCE_ZERO" for reason in figures.reasons):
             return Band.NOT_ASSESSED
+        if figures.likelihood_ratio is not None:
+            return band_of_ratio(figures.likelihood_ratio)
         return band_of(figures.n_inliers, figures.n_chance, figures.n_tested)
+
+    def calibration(self, figures: Figures | None) -> str:
+        """Return whether a band was measured on decisions, in a word."""
+        return self.say("CALIBRATED" if figures is not None and figures.calibrated else "UNCALIBRATED")
+
+    def band_means(self, figures: Figures | None) -> str:
+        """Return what a band is about, to be read after it."""
+        return self.say("BAND_MEANS_CALIBRATED" if figures is not None and figures.calibrated else "BAND_MEANS")
 
     def plausibility(self, layer: LayerFacts) -> list[str]:
         """Return what the figures of a layer say, sentence by sentence."""
         figures = layer.figures
+        signs = [self.say("MAPS_SIGNED")] if layer.signed and not layer.n_coloured else []
         if figures is None:
-            return [self.say("NO_FIGURES")]
+            return [self.say("MAPS_ONLY" if layer.maps_only else "NO_FIGURES"), *signs]
         sentences = [self._reason(reason) for reason in figures.reasons]
+        if figures.confirmed is not None and figures.confirmed_of_all is not None:
+            sentences.append(self.say("CONFIRMED", share=figures.confirmed, of_all=figures.confirmed_of_all))
         shares = [link.share for link in layer.links if link.share is not None]
         if shares and layer.n_matches and layer.n_matches > len(shares):
             sentences.append(self.say("LEADING", n=len(shares), share=sum(shares), of=layer.n_matches))
-        return sentences
+        return sentences + signs
 
     def figures(self, facts: RecordFacts, layer: LayerFacts) -> list[tuple[str, str]]:
         """Return the figures behind the words, each with its scale."""
@@ -102,7 +116,8 @@ class Words:
     def doubts(self, facts: RecordFacts, of_query: Sequence[Note], of_candidate: Sequence[Note]) -> list[str]:
         """Return every doubt about a pair once: the pair's own, then the chips', then the host's."""
         own = [
-            self.say.known(f"DOUBT_{doubt.code}", doubt.values, doubt.message or doubt.code) for doubt in facts.doubts
+            self.say.known(f"DOUBT_{doubt.code}", with_names(doubt.values, self.say), doubt.message or doubt.code)
+            for doubt in facts.doubts
         ]
         own += [self._at_edge(layer) for layer in facts.layers]
         sides = (("DOUBT_OF_QUERY", of_query), ("DOUBT_OF_CANDIDATE", of_candidate))
