@@ -1,0 +1,103 @@
+"""Section 4.7: named attributes against what is known of the photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...chips import Chip
+from ..attribute_figures import average_precision, truth_of
+from ..bench import Bench
+from ..curves import pixel_ranks
+from ..fills import blurred
+from ..map_agreement import mass_share
+from ..pair_choice import EvaluationPair
+from ..subjects import Subject
+from ..variants import Variant
+from .measured import Measured
+
+__all__ = ["measure_attributes"]
+
+_NAMES = ("attribute_ap", "attribute_top1", "removal_effect", "attribute_mark_lift")
+_REMOVED = 0.2  # of the picture
+
+
+def measure_attributes(bench: Bench, variant: Variant, pair: EvaluationPair) -> Measured:
+    """Return average precision, top-1 agreement, what removing the first one costs, and its mass on the mark."""
+    measured = Measured()
+    if not bench.subject_set.vocabulary:
+        measured.drop(_NAMES, "ATTRIBUTES_UNKNOWN")
+        return measured
+    query, candidate = bench.pair(pair)
+    rival = bench.other(pair)
+    found = bench.explain(variant, query.chip, candidate.chip, rivals=[rival.chip] if rival else [])
+    given = getattr(found.evidence, "attributes", None) or ()
+    items = [item for item in given if getattr(item, "kind", "same") == "same"]
+    if not items:
+        abstained = bool(getattr(found.evidence, "abstained", False))
+        measured.drop(_NAMES, "ABSTAINED" if abstained else "NO_ATTRIBUTES")
+        return measured
+    shared = query.words & candidate.words
+    vocabulary = bench.subject_set.vocabulary - query.unsure - candidate.unsure
+    judged = [(item, truth_of(str(item.name), shared, vocabulary)) for item in items]
+    known = [(item, truth) for item, truth in judged if truth is not None]
+    if not known:
+        measured.drop(_NAMES, "NAMES_UNKNOWN")
+        return measured
+    scores = [_number(item.score) for item, _ in known]
+    measured.put("attribute_ap", average_precision(scores, [truth for _, truth in known]), "NONE_SHARED")
+    measured.put("attribute_top1", float(known[0][1]))
+    measured.details["said"] = [[_number(item.confidence), bool(truth)] for item, truth in known]
+    measured.details["top"] = str(items[0].name)
+    _removal(bench, items, query.chip, candidate.chip, pair.pair_id, measured)
+    _on_mark(bench, known[0][0], query, measured)
+    return measured
+
+
+def _number(value: Any) -> float:
+    return float(value) if value is not None else 0.0
+
+
+def _removal(
+    bench: Bench, items: Sequence[Any], query: Chip, candidate: Chip, pair_id: str, measured: Measured
+) -> None:
+    """Blur the fifth of the query that the first attribute lies on, and that of another one, and compare."""
+    first = getattr(items[0], "map_0", None)
+    if first is None:
+        measured.drop(("removal_effect",), "NO_MAP")
+        return
+    others = [item.map_0 for item in items[1:] if getattr(item, "map_0", None) is not None]
+    rng = bench.rng("removal", pair_id)
+    # without a second attribute a place is drawn: the first one's own map, rolled to somewhere else
+    other = others[int(rng.integers(len(others)))] if others else _rolled(np.asarray(first), rng)
+    soft = blurred(query.pixels)
+    size = (query.height, query.width)
+    pictures = [np.where(_top(values, size)[..., None], soft, query.pixels) for values in (first, other)]
+    removed, elsewhere = bench.scores(pictures, candidate)
+    measured.put("removal_effect", float(elsewhere - removed))
+
+
+def _top(values: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
+    ranks = pixel_ranks(np.asarray(values), size)
+    leading: NDArray[np.bool_] = ranks < round(_REMOVED * ranks.size)
+    return leading
+
+
+def _rolled(values: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    rows, cols = values.shape
+    return np.roll(values, (int(rng.integers(1, max(2, rows))), int(rng.integers(1, max(2, cols)))), axis=(0, 1))
+
+
+def _on_mark(bench: Bench, item: Any, query: Subject, measured: Measured) -> None:
+    """Return how much more of the attribute's map lies on the mark that it names than on as large a random place."""
+    truth = bench.subject_set.truth
+    marks = truth.marks(query) if truth is not None else {}
+    mask = next((mask for kind, mask in marks.items() if truth_of(str(item.name), {kind}, {kind})), None)
+    if mask is None or getattr(item, "map_0", None) is None:
+        measured.drop(("attribute_mark_lift",), "NO_MARK_NAMED")
+        return
+    share = mass_share(item.map_0, mask)
+    measured.put("attribute_mark_lift", None if share is None else share / float(mask.mean()), "RELEVANCE_ZERO")
