@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from . import benchmark, demo, explain, hooks, layers, report, run, serve
+from . import attributes, benchmark, calibrate, demo, evaluate, explain, hooks, layers, report, run, serve, serve_api
 from .failures import CarefulGroup, watch_logging
 from .versions import print_versions
 
@@ -45,6 +45,11 @@ app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
+app.command("serve-api")(serve_api.serve_api)
 app.command("layers")(layers.layers)
 app.command("hooks")(hooks.hooks)
+app.command("train-attributes")(attributes.train_attributes)
+app.command("measure-attributes")(attributes.measure_attributes)
+app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("benchmark")(benchmark.benchmark)

@@ -21,6 +21,10 @@ _STAGES = {
     "pictures": "Writing pictures and records",
     "gather": "Gathering photographs",
     "report": "Writing the report",
+    "attributes-features": "Reading features",
+    "attributes-attributes": "Fitting attributes",
+    "attributes-photographs": "Masking photographs",
+    "attributes-pairs": "Explaining pairs",
 }
 
 

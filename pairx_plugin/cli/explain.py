@@ -11,6 +11,7 @@ from pairx_hooks import Status
 
 from ..errors import MissingExtra, SettingsError, StoreError
 from ..settings import Settings
+from .attribute_table import print_attributes
 from .display import Steps, output, print_json, steps, table
 from .failures import BAD_INPUT, FAILED, PARTIAL, is_input_code, print_error
 from .options import ModelOptions, parse_box, parse_model_options, parse_pairs, parse_size, usable_folder
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 _OF_A_HOST = ("explain", "top_k")
+_OPTION = "options."  # what comes behind is an explainer's own setting
 
 
 def explain(
@@ -50,7 +52,11 @@ def explain(
     picture_format: Annotated[Optional[str], typer.Option("--format", help="png or webp.")] = None,
     setting: Annotated[
         Optional[list[str]],
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, such as palette=reference."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting, such as palette=reference; an explainer's own as options.NAME=VALUE.",
+        ),
     ] = None,
     bbox_query: Annotated[
         Optional[str], typer.Option(metavar="X,Y,W,H", help="Box of the animal in the query.")
@@ -109,7 +115,11 @@ def _settings(options: dict[str, Any], pairs: dict[str, Any]) -> Settings:
             raise SettingsError(f"setting '{name}' is given twice, by --set and by an option of its own; give it once")
         if name in _OF_A_HOST:
             raise SettingsError(f"setting '{name}' is a host's: here every candidate is explained; leave it out")
-    return Settings.from_mapping({**given, **{name: value for name, value in pairs.items() if value is not None}})
+    chosen = {name: value for name, value in pairs.items() if value is not None}
+    own = {name: chosen.pop(name) for name in list(chosen) if name.startswith(_OPTION)}
+    if own:
+        chosen["options"] = {name[len(_OPTION) :]: value for name, value in own.items()}
+    return Settings.from_mapping({**given, **chosen})
 
 
 def _subjects(
@@ -189,6 +199,7 @@ def _print(found: ReportQuery, files: PairFiles, run: RunFacts) -> None:
         words = pair.words if pair.failure is None else f"{pair.status}: {pair.failure.message}"
         rows.add_row(str(candidate.rank), Path(candidate.annotation.image).name, score, words)
     console.print(rows)
+    print_attributes(found)
     for note in run.notes:
         console.print(f"note: {note.message}")
     console.print(f"pictures and records: {files.folder}", soft_wrap=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from ..errors import ModelError
 from .display import output, print_json, steps, table
 from .options import ModelOptions, parse_model_options, parse_size
 
 if TYPE_CHECKING:
+    from ..models.embedding import EmbeddingModel
     from ..models.layers import LayerInfo
 
 __all__ = ["layers"]
@@ -27,7 +29,10 @@ def layers(
     everything: Annotated[bool, typer.Option("--all", help="List the layers inside of stages as well.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON to the standard output.")] = False,
 ) -> None:
-    """List the layers of a network whose cells can be matched, and say which one to begin with and why."""
+    """List the layers of a network whose cells can be matched, say which one to begin with and why.
+
+    Below them stands what each mode of PAIR-X's relevance rules finds on the network.
+    """
     size = parse_size(input_size)
     chosen = parse_model_options(model_option, input_size=size)
     with steps() as progress:
@@ -40,6 +45,7 @@ def layers(
         if default is not None:
             get_layer(loaded.network, default)
         found = list_layers(loaded.network, loaded.input_size)
+        treated = _canonizations(loaded)
     main = found if everything else _main(found)
     shown = [layer for layer in found if layer in main or layer.key == default]
     if as_json:
@@ -50,11 +56,37 @@ def layers(
                 "default_layer": default,
                 "layers": [dataclasses.asdict(layer) for layer in shown],
                 "n_layers": len(found),
+                "canonization": treated,
                 "notes": list(loaded.notes),
             }
         )
         return
     _print(shown, len(found), default, loaded.input_size, loaded.notes)
+    for mode, report in treated.items():
+        output().print(_sentence(mode, report))
+
+
+def _canonizations(model: EmbeddingModel) -> dict[str, dict[str, Any]]:
+    """Return, by mode of the relevance rules, what they find on a network, or why they do not fit it."""
+    from ..relevance.propagation import RelevanceModel
+
+    found: dict[str, dict[str, Any]] = {}
+    for mode in ("reference", "corrected"):
+        try:
+            relevance_model = RelevanceModel(model.network, mode=mode)
+            found[mode] = relevance_model.program((1, 3, *model.input_size)).canonization.to_json()
+        except ModelError as error:
+            found[mode] = {"mode": mode, "error": str(error)}
+    return found
+
+
+def _sentence(mode: str, report: dict[str, Any]) -> str:
+    """Return what a mode's rules find, for people."""
+    if "error" in report:
+        return f"Relevance rules, mode {mode}: none. {report['error']}"
+    kinds = {name.replace("_", " "): count for name, count in report.items() if isinstance(count, int)}
+    counts = ", ".join(f"{kind} {count}" for kind, count in kinds.items() if count)
+    return f"Relevance rules, mode {mode}: {report['architecture']}; {counts or 'nothing to treat'}."
 
 
 def _main(found: list[LayerInfo]) -> list[LayerInfo]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import socket
 import threading
 import time
 import webbrowser
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from ..errors import HostError, HostUnavailable, MissingExtra, PairXError
+from ..errors import HostError, MissingExtra, PairXError
 from .databases import find_database
 from .display import output, steps
 from .failures import print_error
+from .listening import address_of, listen
 
 if TYPE_CHECKING:
     from ..hosts.local.review_source import LocalReviewSource
@@ -47,14 +47,26 @@ def serve(
         "en"
     ),
     names: Annotated[bool, typer.Option("--names/--blind", help="Show the names of individuals.")] = True,
+    root: Annotated[
+        Optional[list[Path]],
+        typer.Option(help="Folder below which imported tasks and /explain/ may name files; may be repeated."),
+    ] = None,
+    url_host: Annotated[
+        Optional[list[str]], typer.Option(help="Server from which they may name photographs; may be repeated.")
+    ] = None,
+    private_host: Annotated[
+        Optional[list[str]], typer.Option(help="The same for a server in a private network; may be repeated.")
+    ] = None,
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Show the page in the browser.")] = False,
 ) -> None:
     """Serve the review page of finished runs, and compute explanations as reviewers ask for them."""
     try:
         import uvicorn
 
+        from ..hosts.local.explain_route import review_server
         from ..hosts.local.review_source import LocalReviewSource
-        from ..review import ReviewOptions, ReviewServer, allowed_hosts, is_loopback
+        from ..hosts.photograph_gate import GateRules, PhotographGate
+        from ..review import ReviewOptions, allowed_hosts, is_loopback
     except ImportError as error:
         if isinstance(error, MissingExtra):
             raise
@@ -68,15 +80,21 @@ def serve(
         language=language,
         show_names=names,
     )
+    rules = GateRules(
+        roots=tuple(path.expanduser() for path in root or ()),
+        url_hosts=tuple(url_host or ()),
+        private_hosts=tuple(private_host or ()),
+    )
+    gate = PhotographGate(rules)
     url, pictures = _where(where)
     with steps() as progress:
         progress.begin("load")
-        source = LocalReviewSource(url, pictures=pictures)
-    with source, ReviewServer(source, options) as server:
+        source = LocalReviewSource(url, pictures=pictures, gate=gate)
+    with source, review_server(source, options, gate) as server:
         if not source.tasks():
             raise HostError(f"there is no run in {where!r} to review; make one with `pairx-plugin run CONFIG`")
-        listening = _listen(host, port)
-        address = _address(host, listening.getsockname()[1], asked)
+        listening = listen(host, port)
+        address = address_of(host, listening.getsockname()[1], asked)
         threading.Thread(target=_warm_up, args=[source], daemon=True).start()
         output().print(f"Review at {address} (stop with Ctrl+C)", soft_wrap=True)
         if open_page:
@@ -100,30 +118,6 @@ def _where(where: str) -> tuple[str, Path | None]:
     if where == "pairx-demo" and not Path(where).exists():
         raise HostError("there is no folder 'pairx-demo' here; make it with `pairx-plugin demo`, or name another")
     return find_database(where)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind before anything is said, so that a port in use is an error and not a page that never comes."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host.strip("[]"), port))
-        listening.listen(128)  # from here on a browser waits instead of being refused
-    except OSError as error:
-        listening.close()
-        raise HostUnavailable(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with --port, or 0 for any"
-        ) from error
-    return listening
-
-
-def _address(host: str, port: int, token: str) -> str:
-    if host in ("0.0.0.0", "::"):
-        name = socket.gethostname()  # reached by any of this machine's names; its own is the best guess
-    else:
-        name = f"[{host.strip('[]')}]" if ":" in host else host
-    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
 
 
 def _warm_up(source: LocalReviewSource) -> None:

@@ -7,16 +7,18 @@ process, one after another, from a bounded queue.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ..errors import MissingExtra
 
 try:
     import fastapi as _fastapi  # noqa: F401
     import jinja2 as _jinja2  # noqa: F401
-    import sqlalchemy as _sqlalchemy  # noqa: F401
 except ImportError as error:
     raise MissingExtra(error.name or "fastapi", extra="serve", purpose="the review page", cause=error) from error
 
-from .decision_log import SqlDecisionLog
+from .choices import choose_layers, explainer_choices
 from .decisions import Decision, DecisionConflict, DecisionInvalid, DecisionLog, Pair
 from .guard import allowed_hosts, is_loopback
 from .options import ReviewOptions
@@ -32,6 +34,10 @@ from .source import (
     TaskQuery,
 )
 from .stepwise import explain_in_steps
+from .wsgi import WsgiBridge
+
+if TYPE_CHECKING:
+    from .decision_log import SqlDecisionLog
 
 __all__ = [
     "Decision",
@@ -50,7 +56,19 @@ __all__ = [
     "SqlDecisionLog",
     "Step",
     "TaskQuery",
+    "WsgiBridge",
     "allowed_hosts",
+    "choose_layers",
     "explain_in_steps",
+    "explainer_choices",
     "is_loopback",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "SqlDecisionLog":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:  # a host that keeps decisions in tables of its own may have an older SQLAlchemy, or none
+        return import_module(".decision_log", __name__).SqlDecisionLog
+    except ImportError as error:
+        raise MissingExtra("sqlalchemy", extra="serve", purpose="the log of decisions", cause=error) from error

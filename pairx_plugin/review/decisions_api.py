@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from .decisions import Decision, Pair
 from .failures import ApiFailure
 from .presenting import decision_json
-from .services import Services, services_of
+from .services import Services, reviewer_of, services_of
 
 __all__ = ["router"]
 
@@ -88,7 +88,7 @@ def decide(request: Request, task_id: str, query_id: str, rank: int, given: Give
         confidence=given.confidence,
         tags=tuple(dict.fromkeys(given.tags)),
         comment=given.comment.strip(),
-        user_id=_user(given.reviewer),
+        user_id=_user(reviewer_of(request) or given.reviewer),
         explanation_ids=tuple(item[:80] for item in given.explanation_ids),
         views=tuple(view.model_dump() for view in given.views),
         timestamp_s1=given.timestamp_s1,
@@ -103,7 +103,8 @@ def undo(request: Request, task_id: str, query_id: str, rank: int, taken: TakenB
     """Append a record that takes the last standing decision back."""
     services = services_of(request)
     pair = _pair(services, task_id, query_id, rank)
-    return _told(services, services.source.decisions.undo(pair, _version(request), _user(taken.reviewer)))
+    user = _user(reviewer_of(request) or taken.reviewer)
+    return _told(services, services.source.decisions.undo(pair, _version(request), user))
 
 
 @router.get("/decisions.json")

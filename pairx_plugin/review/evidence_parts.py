@@ -15,10 +15,12 @@ from pairx_hooks import Annotation, Candidate, Explanation, RankedQuery
 from ..evidence import LayerEvidence
 from ..explanation import PairExplanation
 from ..rendering.colour_maps import Scale, as_field, grey_map, map_scale, shares, smoothed
+from ..rendering.legend import is_maps_only
 from ..rendering.pictures import encode
 
 __all__ = ["EvidenceParts", "kept_parts", "parts_of"]
 
+_SIGNS = {"for": 1.0, "against": -1.0}
 GAMMA = 0.5  # of what is written into a mask: it lifts weak relevance, which eight bits would lose
 
 
@@ -58,19 +60,29 @@ def kept_parts(explanation: Explanation, ranked_query: RankedQuery, candidate: C
 def _maps(
     described: Sequence[Mapping[str, Any]], layer: LayerEvidence
 ) -> tuple[list[dict[str, Any]], dict[int, bytes]]:
-    """Return the descriptions with their encoding, and the masks, on one scale for both sides and all matches."""
+    """Return the descriptions with their encoding, and the masks.
+
+    Both sides and all matches share one scale, but for maps of an explainer without matches, which share no unit. A
+    layer's map with signs becomes two, with ``sign`` "for" and "against".
+    """
     pixels = [[smoothed(values) for values in maps] for maps in (layer.pixels_0, layer.pixels_1)]
-    whole = [shares(np.abs(values)) for values in (layer.relevance_0, layer.relevance_1)]
-    scales = {"pixel": map_scale([*pixels[0], *pixels[1]]), "intermediate": map_scale(whole)}
+    whole = [shares(values) for values in (layer.relevance_0, layer.relevance_1)]
+    signed = any(bool((values < 0).any()) for values in whole)
+    pixel_scale, layer_scales = map_scale([*pixels[0], *pixels[1]]), [map_scale(whole)] * 2
+    if is_maps_only(layer):
+        layer_scales = [map_scale([values]) for values in whole]
     maps: list[dict[str, Any]] = []
     masks: dict[int, bytes] = {}
-    for number, item in enumerate(described):
-        side, kind = int(item["side"]), str(item["kind"])
-        values = whole[side] if item["rank"] is None else pixels[side][int(item["rank"]) - 1]
-        grey = _grey(values, scales[kind].vmax)
-        height, width = grey.shape
-        masks[number] = encode(grey, "png")
-        maps.append({**item, "width": width, "height": height, "encoding": "gray8", "gamma": GAMMA})
+    for item in described:
+        side, rank = int(item["side"]), item["rank"]
+        values = whole[side] if rank is None else pixels[side][int(rank) - 1]
+        vmax = layer_scales[side].vmax if rank is None else pixel_scale.vmax
+        for sign, factor in _SIGNS.items() if signed and rank is None else (("", 1.0),):
+            grey = _grey(values * np.float32(factor), vmax)
+            height, width = grey.shape
+            masks[len(maps)] = encode(grey, "png")
+            more = {"width": width, "height": height, "encoding": "gray8", "gamma": GAMMA}
+            maps.append({**item, **more, **({"sign": sign} if sign else {})})
     return maps, masks
 
 

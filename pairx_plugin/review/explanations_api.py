@@ -16,7 +16,7 @@ from .presenting import explanation_json
 from .services import Services, address, services_of
 from .source import EvidenceRequest, ReviewQuery
 
-__all__ = ["router"]
+__all__ = ["Asked", "new_job", "router"]
 
 router = APIRouter(prefix="/review/v1")
 _MONTH = 30 * 24 * 3600
@@ -67,7 +67,7 @@ def ask(request: Request, asked: Asked) -> Response:
     candidate = query.candidate(asked.rank)
     if candidate is None:
         raise ApiFailure(404, "NOT_ASSOCIATED", f"the query has no candidate of rank {asked.rank}", field="rank")
-    job = services.queue.ask(_job(services, query, candidate, asked), asked.reader, retry=asked.retry)
+    job = services.queue.ask(new_job(services, query, candidate, asked), asked.reader, retry=asked.retry)
     headers = {"Location": address(request, "review", "v1", "explanations", job.job_id)}
     if not job.over:
         headers["Retry-After"] = str(max(1, round(services.queue.usual_seconds or 5)))
@@ -122,7 +122,7 @@ def _known(services: Services, job_id: str) -> Job:
     return job
 
 
-def _job(services: Services, query: ReviewQuery, candidate: Candidate, asked: Asked) -> Job:
+def new_job(services: Services, query: ReviewQuery, candidate: Candidate, asked: Asked) -> Job:
     """Return a new job; kept evidence comes along, and what can never be made says so at once."""
     options = services.options
     wanted = EvidenceRequest(

@@ -19,11 +19,12 @@ from ..errors import ChipError, HostError, HostUnavailable, PairXError
 from .decisions import DecisionConflict, DecisionInvalid
 from .job_queue import QueueFull
 
-__all__ = ["ApiFailure", "add_failure_handlers", "failure_body"]
+__all__ = ["CHIP_STATUSES", "ApiFailure", "add_failure_handlers", "failure_body"]
 
 logger = logging.getLogger(__name__)
 
 _RETRYABLE = {429, 502, 503, 504}
+CHIP_STATUSES = {"IMAGE_FORBIDDEN": 403, "IMAGE_TOO_LARGE": 413, "IMAGE_FETCH_FAILED": 502}
 _CODES = {400: "BAD_REQUEST", 401: "AUTH_REQUIRED", 403: "FORBIDDEN", 404: "NOT_ASSOCIATED", 405: "METHOD_NOT_ALLOWED"}
 
 
@@ -60,11 +61,18 @@ def add_failure_handlers(app: FastAPI) -> None:
 
 
 def _answer(
-    request: Request, status: int, code: str, message: str, *, field: str = "", more: Mapping[str, Any] | None = None
+    request: Request,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    field: str = "",
+    more: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     request_id = str(request.scope.get("review_request_id", ""))
     body = failure_body(status, code, message, field=field, request_id=request_id)
-    headers = {"Cache-Control": "no-store"}
+    headers = {**(headers or {}), "Cache-Control": "no-store"}
     if status in _RETRYABLE:
         headers["Retry-After"] = str(max(1, round(float((more or {}).get("retry_after", 5)))))
     return JSONResponse({**body, **(more or {})}, status_code=status, headers=headers)
@@ -85,7 +93,7 @@ async def _own_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, DecisionInvalid):
         return _answer(request, 422, error.code, str(error), field=error.field)
     if isinstance(error, ChipError):
-        return _answer(request, 422, error.code, _without_paths(error))
+        return _answer(request, CHIP_STATUSES.get(error.code, 422), error.code, _without_paths(error))
     if isinstance(error, HostUnavailable):
         return _answer(request, 503, error.code, str(error))
     logger.error("%s %s: %s", request.method, request.url.path, error)
@@ -99,6 +107,9 @@ def _without_paths(error: ChipError) -> str:
     return {
         "IMAGE_NOT_FOUND": "the photograph is not where the host says",
         "IMAGE_UNREADABLE": "the photograph cannot be opened",
+        "IMAGE_FORBIDDEN": "the photograph may not be read from where it lies",
+        "IMAGE_TOO_LARGE": "the photograph is larger than may be read",
+        "IMAGE_FETCH_FAILED": "the photograph's server did not send it",
     }.get(error.code, "the animal cannot be cut out of the photograph")
 
 
@@ -111,7 +122,8 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _answer(request, error.status_code, _CODES.get(error.status_code, "BAD_REQUEST"), str(error.detail))
+    code = _CODES.get(error.status_code, "BAD_REQUEST")
+    return _answer(request, error.status_code, code, str(error.detail), headers=error.headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -10,7 +10,7 @@ import hmac
 import ipaddress
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +25,8 @@ CSRF_HEADER = "x-csrf-token"
 MAX_BODY = 256 * 1024
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _OPEN = ("/health", "/review/static/", "/review/sign-in")  # what nobody has to sign in for
+# What programs ask that have loaded no page before, and so have no word against forged writes.
+_PROGRAMS = ("/explain", "/api/v3/match-inspection/")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
@@ -53,10 +55,23 @@ class Guard:
     Args:
         app: behind the guard.
         options: token, host names.
+        max_body: bytes of a request.
+        larger: bytes of requests to these paths, where they may have more; a path that ends in ``/`` means those below
+            it too.
+        pages: False where the application has no pages, so that nobody can sign in and no session is begun.
     """
 
-    def __init__(self, app: Any, options: ReviewOptions) -> None:
-        self._app, self._options = app, options
+    def __init__(
+        self,
+        app: Any,
+        options: ReviewOptions,
+        *,
+        max_body: int = MAX_BODY,
+        larger: Mapping[str, int] | None = None,
+        pages: bool = True,
+    ) -> None:
+        self._app, self._options, self._pages = app, options, pages
+        self._max_body, self._larger = max_body, dict(larger or {})
         self._secret = secrets.token_bytes(32)
         self._hosts = {host.lower() for host in options.hosts}
 
@@ -73,17 +88,22 @@ class Guard:
             session = secrets.token_urlsafe(24)
         scope["review_request_id"] = secrets.token_hex(8)
         scope["review_csrf"] = self._csrf(session)
-        sender = _Sender(send, _new_cookie(SESSION_COOKIE, session, self._options.secure) if fresh else None)
+        cookie = _new_cookie(SESSION_COOKIE, session, self._options.secure) if fresh and self._pages else None
+        sender = _Sender(send, cookie)
         path = _path(scope)
         refusal = self._refusal(scope["method"], path, headers, cookies, session)
         if refusal is not None:
-            await _refuse(scope, sender, path, *refusal)
+            await _refuse(scope, sender, path, *refusal, pages=self._pages)
             return
-        await self._app(scope, _Limited(receive), sender)
+        await self._app(scope, _Limited(receive, self._limit(path)), sender)
 
     def signed_in(self, given: str) -> bool:
         """Whether a token is the right one."""
         return hmac.compare_digest(given.encode(), self._options.token.encode())
+
+    def _limit(self, path: str) -> int:
+        below = (size for place, size in self._larger.items() if place.endswith("/") and path.startswith(place))
+        return self._larger.get(path, next(below, self._max_body))
 
     def _csrf(self, session: str) -> str:
         return hmac.new(self._secret, session.encode(), hashlib.sha256).hexdigest()
@@ -95,8 +115,9 @@ class Guard:
         if self._hosts and _host_name(headers.get("host", "")) not in self._hosts:
             return 403, "HOST_FORBIDDEN", "this server does not answer under that name"
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY:
-            return 413, "BODY_TOO_LARGE", f"a request may have {MAX_BODY} bytes"
+        limit = self._limit(path)
+        if not (length.isascii() and length.isdigit()) or len(length) > 18 or int(length) > limit:
+            return 413, "BODY_TOO_LARGE", f"a request may have {limit} bytes"
         bearer = headers.get("authorization", "").partition(" ")
         by_header = bearer[0].lower() == "bearer" and bool(self._options.token) and self.signed_in(bearer[2].strip())
         if self._options.token and not path.startswith(_OPEN):
@@ -107,6 +128,11 @@ class Guard:
             return None
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return 403, "CSRF_FAILED", "writes from another site are refused"
+        if not self._pages or path.startswith(_PROGRAMS):
+            # Every browser says where such a request comes from, and no page of another site can keep it from that.
+            if _is_foreign(headers.get("origin", ""), headers.get("host", "")):
+                return 403, "CSRF_FAILED", "writes from another site are refused"
+            return None
         if not hmac.compare_digest(headers.get(CSRF_HEADER, ""), self._csrf(session)):
             return 403, "CSRF_FAILED", "the page is too old to write; load it again"
         return None
@@ -135,21 +161,25 @@ class _Sender:
 class _Limited:
     """Hands a body through as far as a request may have one; what is sent in pieces names no length."""
 
-    def __init__(self, receive: Any) -> None:
-        self._receive, self._taken = receive, 0
+    def __init__(self, receive: Any, limit: int) -> None:
+        self._receive, self._limit, self._taken = receive, limit, 0
 
     async def __call__(self) -> Any:
         message = await self._receive()
         if message["type"] == "http.request":
             self._taken += len(message.get("body", b""))
-            if self._taken > MAX_BODY:
+            if self._taken > self._limit:
                 return {"type": "http.disconnect"}
         return message
 
 
-async def _refuse(scope: Any, send: Any, path: str, status: int, code: str, message: str) -> None:
+async def _refuse(
+    scope: Any, send: Any, path: str, status: int, code: str, message: str, *, pages: bool
+) -> None:
     headers = [(b"cache-control", b"no-store")]
-    wants_page = status == 401 and scope["method"] == "GET" and not path.startswith("/review/v1/")
+    if status == 401 and not pages:
+        headers.append((b"www-authenticate", b"Bearer"))
+    wants_page = pages and status == 401 and scope["method"] == "GET" and not path.startswith("/review/v1/")
     if wants_page:
         target = f"{scope.get('root_path', '')}/review/sign-in?next={quote(path, safe='/')}"
         headers.append((b"location", target.encode("latin-1")))
@@ -160,6 +190,11 @@ async def _refuse(scope: Any, send: Any, path: str, status: int, code: str, mess
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _is_foreign(origin: str, host: str) -> bool:
+    """Whether a page of another site sends a request, by the ``Origin`` that its browser names."""
+    return bool(origin) and origin.partition("://")[2].lower() != host.lower()
 
 
 def _path(scope: Any) -> str:

@@ -27,6 +27,7 @@ class ReviewOptions:
         time_limit: seconds that one explanation may take.
         memory_mb: of finished evidence that is kept.
         show_names: False for a blind test: individuals' names are left out.
+        events: False where the server cannot hold a stream open; then the page looks for news by itself.
 
     Raises:
         SettingsError: a value is out of its range.
@@ -43,6 +44,7 @@ class ReviewOptions:
     time_limit: float = 300.0
     memory_mb: int = 256
     show_names: bool = True
+    events: bool = True
 
     def __post_init__(self) -> None:
         if self.language not in LANGUAGES:

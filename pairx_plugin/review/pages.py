@@ -15,7 +15,7 @@ from .guard import TOKEN_COOKIE
 from .options import LANGUAGES
 from .presenting import query_json, task_json
 from .report_page import report_parts
-from .services import LANGUAGE_COOKIE, Services, address, services_of
+from .services import LANGUAGE_COOKIE, Services, address, reviewer_of, services_of
 
 __all__ = ["router"]
 
@@ -56,6 +56,8 @@ def task(request: Request, task_id: str, query: str = "") -> Response:
         api=address(request, "review", "v1"),
         own=address(request, "review", "tasks", task_id),
         default_view=services.options.default_view,
+        events=services.options.events,
+        reviewer=reviewer_of(request),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request
 from pairx_hooks import Annotation, Candidate, Explanation, Failure, Status
 
+from ..report.attributes import attributes_view
 from ..report.bands import Band
 from ..report.messages import Messages
 from ..report.picture_views import file_name_of
@@ -118,7 +119,9 @@ def explanation_json(request: Request, job: Job) -> dict[str, Any]:
     band = Band(_band_code(record, words))
     figures = record.get("plausibility")
     if isinstance(figures, Mapping):
-        record["plausibility"] = {"band": band.value, "calibrated": False, **figures}
+        layers = read_record(record).layers
+        known = bool(layers and layers[0].figures and layers[0].figures.calibrated)
+        record["plausibility"] = {"band": band.value, "calibrated": known, **figures}
     record["maps"] = [
         {**item, "url": address(request, "review", "v1", "explanations", job.job_id, "maps", f"{number}.png")}
         if number in job.parts.masks
@@ -139,6 +142,7 @@ def _words(job: Job, record: Mapping[str, Any], words: Words, say: Messages) -> 
     if not ranked_by.get("same_model", True) and facts.model_id:
         doubts.insert(0, say("DOUBT_OTHER_MODEL", model=facts.model_id, ranked=query.ranked_query.model_id))
     layers = [layer_view(candidate, facts, layer, words) for layer in facts.layers[:1]]
+    attributes = attributes_view(record, words)
     return {
         "doubts": doubts,
         "band": layers[0].band.value if layers else Band.NOT_ASSESSED.value,
@@ -147,6 +151,11 @@ def _words(job: Job, record: Mapping[str, Any], words: Words, say: Messages) -> 
         "sentences": layers[0].sentences if layers else [say("NO_FIGURES")],
         "figures": layers[0].figures if layers else [],
         "links": [asdict(link) for link in layers[0].links] if layers else [],
+        "attributes": asdict(attributes) if attributes else None,
+        "maps_only": bool(layers and layers[0].maps_only),
+        "title": layers[0].title if layers else say("SHOWS"),
+        "band_means": layers[0].band_means if layers else say("BAND_MEANS"),
+        "calibration": layers[0].calibration if layers else say("UNCALIBRATED"),
         "provenance": words.provenance(facts),
         "bands_rule": words.bands_rule(),
     }

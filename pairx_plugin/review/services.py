@@ -98,6 +98,11 @@ def services_of(request: Request) -> Services:
     return found
 
 
+def reviewer_of(request: Request) -> str:
+    """Return the name under which a host knows the reviewer; empty where a reviewer gives one on the page."""
+    return str(request.scope.get("review_user") or "")
+
+
 def address(request: Request, *parts: object) -> str:
     """Return the address of a path below the place where the application is mounted."""
     root = str(request.scope.get("root_path", "")).rstrip("/")

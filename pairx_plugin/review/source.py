@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Callable, Protocol, Union, runtime_checkable
+from typing import TYPE_CHECKING, Callable, Protocol, Union, runtime_checkable
 
 from pairx_hooks import Annotation, Candidate, Explanation, Failure, RankedQuery, Status
 
@@ -18,6 +18,9 @@ from ..chips import Chip
 from ..explanation import PairExplanation
 from ..report import Note
 from .decisions import DecisionLog
+
+if TYPE_CHECKING:
+    from .imported import ImportedTask
 
 __all__ = [
     "LEVELS",
@@ -29,6 +32,7 @@ __all__ = [
     "ReviewSource",
     "ReviewTask",
     "Step",
+    "TaskImporter",
     "TaskQuery",
 ]
 
@@ -196,5 +200,19 @@ class ReviewSource(Protocol):
 
         Raises:
             PairXError: what makes the explanation impossible.
+        """
+        ...
+
+
+@runtime_checkable
+class TaskImporter(Protocol):
+    """A source that takes rankings which were made elsewhere."""
+
+    def import_task(self, task: ImportedTask) -> str:
+        """Keep a ranking as a task, and return the task's id.
+
+        Raises:
+            ChipError: a photograph may not be read, or cannot be.
+            HostError: it cannot be kept.
         """
         ...

@@ -74,9 +74,11 @@ def chip(request: Request, task_id: str, query_id: str, rank: int, size: str = "
 
 
 @router.get("/review/v1/tasks/{task_id}/events")
-async def events(request: Request, task_id: str, reader: str = "") -> StreamingResponse:
+async def events(request: Request, task_id: str, reader: str = "") -> Response:
     """News of a task as server-sent events: explanations and decisions; who goes waits for nothing more."""
     services = services_of(request)
+    if not services.options.events:
+        return Response(status_code=204)  # by which a browser knows not to ask again
     stream = services.bus.listen(task_id, lambda: services.queue.drop_reader(reader) if reader else None)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)

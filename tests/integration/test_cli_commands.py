@@ -84,6 +84,16 @@ def test_layers_suggests_one_and_says_why(call: Callable[..., Any]) -> None:
     assert "layer4" in table and "suggested" in table and "--all shows the rest" in table
 
 
+def test_layers_says_what_each_mode_of_the_rules_finds(call: Callable[..., Any]) -> None:
+    found = json.loads(call("layers", "timm:resnet18", "--input-size", "64", "--json").stdout)["canonization"]
+    assert {mode: report["merged_batch_norms"] for mode, report in found.items()} == {"reference": 20, "corrected": 20}
+    corrected = found["corrected"]
+    assert corrected["shared_sums"] == 8 and corrected["names"]["shared_sums"] == ["layer1.0", "layer4.1"]
+    table = " ".join(call("layers", "timm:convnext_atto", "--input-size", "64").stdout.split())
+    assert "mode reference: none. mode 'reference' gives the public code's numbers, which knows no timm" in table
+    assert "mode corrected: timm ConvNeXt; layer norms 17, shared sums 12." in table
+
+
 def test_layers_without_stages_are_those_of_known_receptive_field(
     call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,14 +163,16 @@ def test_note_on_random_weights_names_options_that_work(
 def test_hooks_lists_what_each_plugin_provides(call: Callable[..., Any]) -> None:
     answer = json.loads(call("hooks", "--json").stdout)
     ours = next(plugin for plugin in answer["plugins"] if plugin["name"] == "pairx")
-    assert ours["explainers"] == ["pairx"] and "explain_ranked_query" in ours["hooks"] and ours["error"] is None
-    assert answer["explainers"][0]["explainer_id"] == "pairx" and answer["failures"] == []
+    provided = {"grad_cam", "pairx", "point_to_point", "similarity_attention"}
+    assert provided <= set(ours["explainers"]) and "explain_ranked_query" in ours["hooks"] and ours["error"] is None
+    assert provided <= {entry["explainer_id"] for entry in answer["explainers"]} and answer["failures"] == []
     assert "PAIR-X" in call("hooks").stdout
 
 
 def test_every_command_has_a_help_of_full_sentences(call: Callable[..., Any]) -> None:
     assert set(command_names()) == {
-        "benchmark", "demo", "explain", "run", "report", "serve", "layers", "hooks",
+        "benchmark", "demo", "explain", "run", "report", "serve", "serve-api", "layers", "hooks",
+        "measure-attributes", "train-attributes",
     }
     for name in command_names():
         text = " ".join(re.sub(r"[│╭╮╰╯─]", " ", call(name, "--help").stdout).split())

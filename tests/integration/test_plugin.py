@@ -120,7 +120,7 @@ def test_candidate_without_a_chip_keeps_its_rank_and_says_why(manager, host):
     [
         pytest.param({"explainer": "pairy"}, Status.UNSUPPORTED, "EXPLAINER_UNKNOWN", "pairx", id="explainer"),
         pytest.param({"settings": {"k_line": 3}}, Status.FAILED, "SETTING_INVALID", "k_lines", id="setting"),
-        pytest.param({"settings": {"mode": "corrected"}}, Status.UNSUPPORTED, "MODEL_UNSUPPORTED", "mode", id="mode"),
+        pytest.param({"settings": {"mode": "correct"}}, Status.FAILED, "SETTING_INVALID", "'corrected'", id="mode"),
         pytest.param({"picture_format": "gif"}, Status.FAILED, "SETTING_INVALID", "webp", id="format"),
     ],
 )

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from pairx_hooks import Artifact
-from pairx_plugin.errors import StoreError
+from pairx_plugin.errors import CalibrationRefused, StoreError
 from pairx_plugin.hosts.wildbook.annotations import best_candidates, model_id_of
 from pairx_plugin.hosts.wildbook.options import Reranking
 from pairx_plugin.hosts.wildbook.pictures import version_of
@@ -154,17 +154,40 @@ def test_model_id_is_the_name_of_its_file(url, name):
     assert model_id_of(url) == name
 
 
-def record(irm_rob=0.5, match_coverage=0.5, status="ready"):
-    return {"status": status, "plausibility": {"irm_rob": irm_rob, "match_coverage": match_coverage}}
+def record_of(ratio):
+    calibration = {"status": "calibrated", "likelihood_ratio": ratio}
+    return {"status": "ready", "plausibility": {"irm_rob": 0.5, "match_coverage": 0.5, "calibration": calibration}}
 
 
-def test_plausibility_is_stretched_about_its_middle():
+def test_plausibility_is_the_calibrated_likelihood_ratio_as_a_share():
     reranking = Reranking()
-    assert plausibility_of(record(), reranking) == pytest.approx(0.5)
-    assert plausibility_of(record(1.0, 1.0), reranking) == pytest.approx(1 / (1 + math.exp(-5)))
-    assert plausibility_of(record(irm_rob=None), reranking) is None
-    assert plausibility_of(record(status="failed"), reranking) is None
-    assert plausibility_of({"status": "ready"}, reranking) is None
+    assert plausibility_of(record_of(4.0), reranking) == pytest.approx(0.8)
+    assert plausibility_of(record_of(1.0), reranking) == pytest.approx(0.5)
+    assert plausibility_of(record_of(0.25), reranking) == pytest.approx(0.2)
+
+
+def test_pair_without_figures_keeps_its_score_whatever_the_calibration():
+    assert plausibility_of({"status": "failed"}, Reranking()) is None
+    assert plausibility_of({"status": "ready"}, Reranking()) is None
+    unjudged = {"status": "ready", "plausibility": {"calibration": {"status": "not_assessed"}}}
+    assert plausibility_of(unjudged, Reranking()) is None
+
+
+@pytest.mark.parametrize(
+    "calibration, words",
+    [
+        ({}, "pairx-plugin calibrate"),
+        ({"status": "uncalibrated", "reason": ""}, "pairx-plugin calibrate"),
+        ({"status": "uncalibrated", "reason": "FIGURES_DO_NOT_SEPARATE"}, "did not tell"),
+        ({"status": "stale", "reason": "LAYER_DIFFERS"}, "another layer"),
+        ({"status": "unreadable", "reason": "no file there"}, "no file there"),
+    ],
+    ids=["earlier record", "none", "useless", "stale", "unreadable"],
+)
+def test_uncalibrated_plausibility_is_refused(calibration, words):
+    figures = {"irm_rob": 1.0, "match_coverage": 1.0, "calibration": calibration}
+    with pytest.raises(CalibrationRefused, match=words):
+        plausibility_of({"status": "ready", "plausibility": figures}, Reranking())
 
 
 def test_shortlist_is_mixed_the_rest_is_scaled_and_what_failed_keeps_its_score():

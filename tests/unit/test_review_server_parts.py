@@ -16,7 +16,7 @@ pytest.importorskip("fastapi")
 
 from pairx_hooks import Status  # noqa: E402
 from pairx_plugin.errors import SettingsError  # noqa: E402
-from pairx_plugin.hosts.local.review_layers import choose_layers  # noqa: E402
+from pairx_plugin.review.choices import choose_layers  # noqa: E402
 from pairx_plugin.models import EmbeddingModel  # noqa: E402
 from pairx_plugin.report.message_format import format_message, names_in  # noqa: E402
 from pairx_plugin.review import ReviewOptions, allowed_hosts, is_loopback  # noqa: E402

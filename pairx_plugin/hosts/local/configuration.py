@@ -18,6 +18,7 @@ from typing import Any
 
 from ...errors import SettingsError, nearest
 from ...settings import PREFIX, Settings, read_settings_file
+from .calibrated import with_calibration
 
 __all__ = ["FLAG", "LocalHostConfig", "QUERY_RULES"]
 
@@ -154,12 +155,12 @@ class LocalHostConfig:
         return value is not False and value != 0
 
     def settings(self) -> Settings:
-        """Return the plugin's settings.
+        """Return the plugin's settings, with the calibration that lies beside the database.
 
         Raises:
             SettingsError: a ``pairx_*`` key is unknown or its value does not fit.
         """
-        return Settings.from_mapping(self.pairx, prefix=PREFIX)
+        return with_calibration(Settings.from_mapping(self.pairx, prefix=PREFIX), self.database)
 
     def doubt(self) -> str | None:
         """Return a warning where the flag looks misspelt, such as ``pairx_explian = true``, else None."""

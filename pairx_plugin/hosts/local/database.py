@@ -246,6 +246,18 @@ class ReviewDatabase:
         for query_id in ids:  # one at a time: explanations are large, and a page reads slowly
             yield self.get_match(query_id)
 
+    def has_query(self, query_id: str) -> bool:
+        """Return whether there is a query of that id."""
+        with self._reading() as session:
+            return session.get(MatchQuery, query_id) is not None
+
+    def annotations(self, ids: Sequence[str]) -> list[AnnotationRow]:
+        """Return those of some annotations that are there."""
+        with self._reading() as session:
+            parts = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
+            wanted = (select(AnnotationRow).where(AnnotationRow.annotation_id.in_(part)) for part in parts)
+            return [row for statement in wanted for row in session.scalars(statement)]
+
     @staticmethod
     def _query_row(run_id: str, position: int, query_id: str, annotation_id: str) -> MatchQuery:
         return MatchQuery(

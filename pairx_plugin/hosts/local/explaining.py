@@ -18,6 +18,7 @@ from pairx_hooks import (
     Explanation,
     ExplanationRequest,
     Failure,
+    OwnFailure,
     RankedQuery,
     ReviewManager,
     Status,
@@ -74,8 +75,15 @@ class HostPlugin:
 
     @hookimpl
     def load_chip(self, annotation: Annotation) -> Chip | None:
-        """Return the chip that was ranked, whatever else the annotation says by now."""
-        return self._records.known_chip(annotation.annotation_id)
+        """Return the chip that was ranked, whatever else the annotation says by now; None for a stranger's.
+
+        Raises:
+            OwnFailure: it is one of the host's, and cannot be cut any more; what others would cut was not ranked.
+        """
+        try:
+            return self._records.known_chip(annotation.annotation_id)
+        except Exception as error:
+            raise OwnFailure.of(error) from error
 
     @hookimpl
     def attach_explanations(self, ranked_query: RankedQuery, explanations: Sequence[Explanation]) -> None:

@@ -83,7 +83,9 @@ class ChipSource:
             self._photograph = None
             self._photograph = (annotation.image, read_photograph(annotation.image))
         source = self._photograph[1]
-        return cut_chip(source, bbox=annotation.bbox, theta=annotation.theta, max_side=self._max_side)
+        return cut_chip(
+            source, bbox=annotation.bbox, theta=annotation.theta, max_side=self._max_side, name=annotation.name
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -27,13 +27,18 @@ from ...review import (
     SqlDecisionLog,
     Step,
     TaskQuery,
+    choose_layers,
     explain_in_steps,
+    explainer_choices,
 )
+from ...review.imported import ImportedTask
 from ...settings import PREFIX, Settings
+from ..photograph_gate import PhotographGate
+from .calibrated import with_calibration
 from .connection import connect
 from .database import ReviewDatabase
+from .importing import import_task
 from .reading_back import annotation_of, explanations_of, failure_of_row, notes_of, ranked_query_of
-from .review_layers import choose_layers
 from .schema import MatchReview, MatchRun, utc_now
 
 __all__ = ["LocalReviewSource"]
@@ -51,13 +56,22 @@ class LocalReviewSource:
         model: the loaded network; the one that a run was made with is loaded when it is first needed, where none
             is given.
         pictures: folder that the paths of pictures start from; the newest run's own by default.
+        gate: to the photographs that imported tasks may name; without one, none is imported.
 
     Raises:
         HostError: the database cannot be used.
     """
 
-    def __init__(self, url: str, *, model: Any = None, pictures: Path | None = None) -> None:
-        self._database = ReviewDatabase(url)
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: Any = None,
+        pictures: Path | None = None,
+        gate: PhotographGate | None = None,
+    ) -> None:
+        self._url = url
+        self._database, self._gate = ReviewDatabase(url), gate
         self._engine = connect(url)
         self.decisions = SqlDecisionLog(self._engine, _note_on_review)
         self._given_model, self._models = model, dict[str, Any]()
@@ -114,13 +128,17 @@ class LocalReviewSource:
     def _cut(self, annotation: Annotation, config: Mapping[str, Any]) -> Chip:
         """Cut a chip as large as a run with this configuration does; runs may differ in that."""
         side = int(config.get("chip_side") or _CHIP_SIDE)
-        key = repr((annotation.image, annotation.bbox, annotation.theta)), side
+        key = repr((annotation.image, annotation.bbox, annotation.theta, annotation.name)), side
         with self._lock:
             if key in self._chips:
                 self._chips.move_to_end(key)
                 return self._chips[key]
         chip = cut_chip(
-            read_photograph(annotation.image), bbox=annotation.bbox, theta=annotation.theta, max_side=side
+            read_photograph(annotation.image),
+            bbox=annotation.bbox,
+            theta=annotation.theta,
+            max_side=side,
+            name=annotation.name,
         )
         with self._lock:
             self._chips[key] = chip
@@ -149,23 +167,7 @@ class LocalReviewSource:
     def explainers(self) -> Sequence[ExplainerChoice]:
         """Return what the installed plugins register; one that cannot be made says why."""
         if self._explainers is None:
-            found = []
-            for entry in self._manager.explainers().values():
-                reason = ""
-                try:
-                    entry.create()
-                except Exception as error:  # another plugin's code: whatever it raises, the others stay usable
-                    reason = str(error) or type(error).__name__
-                found.append(
-                    ExplainerChoice(
-                        explainer_id=entry.explainer_id,
-                        title=entry.title,
-                        summary=entry.summary,
-                        usable=not reason,
-                        reason=reason,
-                    )
-                )
-            self._explainers = tuple(sorted(found, key=lambda item: item.explainer_id != "pairx"))
+            self._explainers = explainer_choices(self._manager)
         return self._explainers
 
     def layers(self) -> Sequence[LayerChoice]:
@@ -187,17 +189,24 @@ class LocalReviewSource:
             return
         chips = self._cut(query.ranked_query.query, run.config), self._cut(candidate.annotation, run.config)
         explainer = self._manager.explainers()[request.explainer].create()
-        yield from explain_in_steps(model, *chips, explainer, _settings(run, request), cancelled)
+        settings = with_calibration(_settings(run, request), self._url)
+        yield from explain_in_steps(model, *chips, explainer, settings, cancelled)
 
-    def load_model(self) -> None:
-        """Load the newest run's network now, so that the first reviewer does not wait for it.
+    def import_task(self, task: ImportedTask) -> str:
+        """Keep a ranking that was made elsewhere as a run; see :mod:`.importing`."""
+        runs = self._database.runs()
+        if not runs or self.pictures is None:
+            raise HostError("there is no run whose network could explain; make one with `pairx-plugin run CONFIG`")
+        return import_task(self._database, task, self._gate, self.pictures, runs[0])
+
+    def load_model(self) -> Any:
+        """Load the newest run's network now, so that the first reviewer does not wait for it, and return it.
 
         Raises:
             ModelError: it cannot be loaded.
         """
         name = self._newest_config().get("model")
-        if name:
-            self._model(str(name))
+        return self._model(str(name)) if name else None
 
     def _model(self, name: str) -> Any:
         with self._lock:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pairx_hooks import Annotation, Candidate, RankedQuery
 
-__all__ = ["annotation_of", "best_candidates", "model_id_of", "ranked_query_of", "uuid_text"]
+__all__ = ["annotation_of", "annotations_of", "best_candidates", "model_id_of", "ranked_query_of", "uuid_text"]
 
 _UNKNOWN_NAMES = ("", "____")
 
@@ -22,26 +22,60 @@ def uuid_text(ibs: Any, aid: int) -> str:
 
 
 def annotation_of(ibs: Any, aid: int) -> Annotation:
-    """Return an annotation of the host as a record; its id is the host's annotation UUID.
+    """Return an annotation of the host as a record; see :func:`annotations_of`."""
+    return annotations_of(ibs, [aid])[0]
+
+
+def annotations_of(ibs: Any, aids: Sequence[int]) -> list[Annotation]:
+    """Return annotations of the host as records; an id is the host's annotation UUID.
 
     `image` is an address that only the host understands, so that where the host cannot make a chip, nobody else cuts
-    one that the network never saw. Where the photograph lies stands in `extra`.
+    one that the network never saw. Where the photograph lies stands in `extra`. The host takes as long for one
+    annotation as for twenty.
     """
-    name = ibs.get_annot_names(aid)
-    x, y, width, height = (float(value) for value in ibs.get_annot_bboxes(aid))
-    path = str(ibs.get_annot_image_paths(aid) or "")
+    aids = [int(aid) for aid in aids]
+    if not aids:
+        return []
+    columns = (
+        ibs.get_annot_uuids(aids),
+        ibs.get_annot_names(aids),
+        ibs.get_annot_bboxes(aids),
+        ibs.get_annot_thetas(aids),
+        ibs.get_annot_species_texts(aids),
+        ibs.get_annot_viewpoints(aids),
+        ibs.get_annot_visual_uuids(aids),
+        ibs.get_image_gnames(ibs.get_annot_gids(aids)),
+        ibs.get_annot_image_paths(aids),
+    )
+    return [_annotation(aid, *row) for aid, row in zip(aids, zip(*columns))]
+
+
+def _annotation(
+    aid: int,
+    annot_uuid: Any,
+    name: Any,
+    bbox: Any,
+    theta: Any,
+    species: Any,
+    viewpoint: Any,
+    visual_uuid: Any,
+    file_name: Any,
+    path: Any,
+) -> Annotation:
+    x, y, width, height = (float(value) for value in bbox)
+    path = str(path or "")
     return Annotation(
-        annotation_id=uuid_text(ibs, aid),
-        image=f"wbia:annot/{uuid_text(ibs, aid)}",
+        annotation_id=str(annot_uuid),
+        image=f"wbia:annot/{annot_uuid}",
         bbox=(x, y, width, height),
-        theta=float(ibs.get_annot_thetas(aid) or 0.0),
+        theta=float(theta or 0.0),
         name=None if name is None or str(name) in _UNKNOWN_NAMES else str(name),
-        species=_text(ibs.get_annot_species_texts(aid)),
-        viewpoint=_text(ibs.get_annot_viewpoints(aid)),
+        species=_text(species),
+        viewpoint=_text(viewpoint),
         extra={
-            "aid": int(aid),
-            "visual_uuid": str(ibs.get_annot_visual_uuids(aid)),
-            "file_name": str(ibs.get_image_gnames(ibs.get_annot_gids(aid)) or os.path.basename(path)),
+            "aid": aid,
+            "visual_uuid": str(visual_uuid),
+            "file_name": str(file_name or os.path.basename(path)),
             "path": path,
         },
     )
@@ -67,26 +101,22 @@ def ranked_query_of(
         positions: places in its lists of the candidates that matter, best first.
     """
     names = dict(zip(_integers(match.unique_nids), match.name_score_list))
-    candidates = []
-    aids = {}
-    for rank, position in enumerate(positions, start=1):
-        aid = int(match.daid_list[position])
-        annotation = annotation_of(ibs, aid)
-        aids[annotation.annotation_id] = aid
-        candidates.append(
-            Candidate(
-                annotation=annotation,
-                rank=rank,
-                score=_finite(match.annot_score_list[position]),
-                name_score=_finite(names.get(int(match.dnid_list[position]))),
-            )
+    found = [int(match.qaid), *(int(match.daid_list[position]) for position in positions)]
+    query, *annotations = annotations_of(ibs, found)
+    candidates = tuple(
+        Candidate(
+            annotation=annotation,
+            rank=rank,
+            score=_finite(match.annot_score_list[position]),
+            name_score=_finite(names.get(int(match.dnid_list[position]))),
         )
-    query = annotation_of(ibs, int(match.qaid))
-    aids[query.annotation_id] = int(match.qaid)
+        for rank, (position, annotation) in enumerate(zip(positions, annotations), start=1)
+    )
+    aids = {annotation.annotation_id: aid for annotation, aid in zip((query, *annotations), found)}
     ranked = RankedQuery(
         query_id=query.annotation_id,
         query=query,
-        candidates=tuple(candidates),
+        candidates=candidates,
         model_id=model_id,
         score_scale=score_scale,
         n_searched=len(match.daid_list),

@@ -26,6 +26,7 @@ __all__ = [
 
 ANSWER_KEY = "pairx"  # in a query's entry of cm_dict, and as an attribute of the host's match
 ANSWER_SCHEMA = "pairx.wildbook/1"
+_LONGEST_BATCH = 500  # queries that are reviewed together
 PICTURE_RULE = "/api/pairx/picture/"
 
 
@@ -54,6 +55,7 @@ def answer(
     reference: str,
     query: str,
     n_candidates: int,
+    batch: Sequence[str] = (),
     records: Sequence[Mapping[str, Any]] = (),
     failure: Failure | None = None,
     facts: Mapping[str, Any] | None = None,
@@ -64,6 +66,7 @@ def answer(
         reference: the host's ``dannot_extern_reference``.
         query: the query's annotation UUID.
         n_candidates: how many candidates the host scored.
+        batch: annotation UUIDs of all queries that were asked at once, this one among them.
         records: explanation records in rank order.
         failure: why nothing was explained.
         facts: whatever else is known: the model, seconds, a re-ranking.
@@ -77,6 +80,7 @@ def answer(
         "query_annot_uuid": query,
         "top_k": options.settings.top_k,
         "n_candidates": n_candidates,
+        "batch": list(batch)[:_LONGEST_BATCH],
         "n_explained": usable,
         "explanations": [dict(record) for record in records],
         "failure": None if failure is None else failure.to_json(),

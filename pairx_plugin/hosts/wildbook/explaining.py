@@ -17,6 +17,7 @@ from pairx_hooks import (
     Candidate,
     Explanation,
     Failure,
+    OwnFailure,
     RankedQuery,
     ReviewManager,
     Status,
@@ -38,6 +39,7 @@ __all__ = ["HostModel", "QueryExplainer", "in_words", "load_host_model"]
 logger = logging.getLogger(__name__)
 
 Forget = Callable[[int, int], None]
+_BY_PAIR = "pairx"  # looks at a pair alone; of any other explainer we do not know
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,8 +99,15 @@ class _HostPlugin:
 
     @hookimpl
     def load_chip(self, annotation: Annotation) -> Chip | None:
-        """Return what the network saw of an annotation."""
-        return self._explainer.chip(annotation.annotation_id)
+        """Return what the network saw of an annotation of this query; None for a stranger's.
+
+        Raises:
+            OwnFailure: the host cannot make it; nobody else could make what the network saw.
+        """
+        try:
+            return self._explainer.chip(annotation.annotation_id)
+        except Exception as error:
+            raise OwnFailure.of(error) from error
 
     @hookimpl
     def attach_explanations(self, ranked_query: RankedQuery, explanations: Sequence[Explanation]) -> None:
@@ -138,11 +147,15 @@ class QueryExplainer:
         self._records: dict[int, dict[str, Any]] = {}
         self._manager: ReviewManager = build_manager(_HostPlugin(self))
         self._fingerprint = model.hosted.embedding_model.fingerprint()
+        self._by_pair = settings.explainer == _BY_PAIR
+        self._rivals: tuple[str, ...] = ()
 
     def explain(self, score_scale: str = "half_cosine") -> list[dict[str, Any]]:
         """Return one record for each of the `top_k` best candidates, in rank order."""
         ranked = self._ranked(score_scale)
         known = {item.rank: record for item in ranked.candidates if (record := self._known(ranked, item)) is not None}
+        if not self._by_pair and len(known) < len(ranked.candidates):
+            known = {}  # an explainer that compares a candidate with its rivals has to see all of them
         rest = tuple(item for item in ranked.candidates if item.rank not in known)
         explanations = self._manager.explain(dataclasses.replace(ranked, candidates=rest), request_of(self._settings))
         found = {item.rank: item for item in explanations}
@@ -150,7 +163,7 @@ class QueryExplainer:
             if item.rank in known:
                 self._records[item.rank] = {**known[item.rank], "rank": item.rank, "score": item.score}
                 self._show_again(ranked, item)
-                found[item.rank] = explanation_of(self._shelf, ranked, item, known[item.rank])
+                found[item.rank] = explanation_of(self._shelf, ranked, item, known[item.rank], read=True)
         self._manager.attach(ranked, [found[item.rank] for item in ranked.candidates])
         for item in ranked.candidates:
             if item.rank not in self._records:  # attaching failed before it came to this one
@@ -169,6 +182,8 @@ class QueryExplainer:
         ranked, self._aids = ranked_query_of(
             self._ibs, match, positions, model_id=self.model.model_id, score_scale=score_scale
         )
+        if not self._by_pair:
+            self._rivals = tuple(item.annotation.annotation_id for item in ranked.candidates)
         return ranked
 
     def chip(self, annotation_id: str) -> Chip | None:
@@ -236,6 +251,7 @@ class QueryExplainer:
             explainer_version=entry.version if entry else "",
             model=self._fingerprint,
             chips=(self._chip_digest(query), self._chip_digest(duuid)),
+            rivals=tuple(self._chip_digest(rival) for rival in self._rivals),
         )
 
     def _chip_digest(self, annotation_id: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from .answers import plugin_version
 
-__all__ = ["staleness"]
+__all__ = ["changed", "staleness", "visual_uuids"]
 
 
 def staleness(record: Mapping[str, Any], ibs: Any) -> str | None:
@@ -30,6 +30,16 @@ def staleness(record: Mapping[str, Any], ibs: Any) -> str | None:
     if reason is None and host["key"].get("plugin_version") != plugin_version():
         reason = f"it was made by pairx-plugin {host['key'].get('plugin_version')}, this is {plugin_version()}"
     return reason
+
+
+def changed(record: Mapping[str, Any], ibs: Any) -> str:
+    """Return why evidence that was kept no longer holds, in the review page's words: a code, or an empty string."""
+    host = record.get("host")
+    if not isinstance(host, Mapping):
+        return ""
+    if _of_annotations(host, ibs):
+        return "CHIP_CHANGED"
+    return "MODEL_CHANGED" if _of_file(host.get("model_file")) else ""
 
 
 def _of_annotations(host: Mapping[str, Any], ibs: Any) -> str | None:

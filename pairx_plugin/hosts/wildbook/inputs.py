@@ -1,30 +1,31 @@
 """What the host's network reads, as the host makes it: its own tensors, and the chips that they show.
 
 A chip is the host's tensor with the normalisation undone, so that what a reader sees and what the network saw are the
-same pixels. The host hands blue first and normalises it with the values for red first; both are kept.
+same pixels. The host squashes every animal into one square; the chip is that square stretched back to the animal's
+own proportions, by which shares of it, and with them links and maps, stay where they are. The host hands blue first
+and normalises it with the values for red first; both are kept.
 """
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections import OrderedDict
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ...boxes import ToImage, box_to_image, checked_theta
-from ...chips import Chip
+from ...chips import MAX_SIDE, Chip
 from ...errors import ChipError
-from ...pixels import ChipWarning, read_only
+from ...pixels import MIN_SIDE, ChipWarning, read_only
+from ..input_tensors import InputTensors
 
 if TYPE_CHECKING:
     from ...models.embedding import EmbeddingModel
-    from ...models.preprocessing import Preprocessing
 
-__all__ = ["HostedModel", "InputTensors", "host_chip", "hosted_model"]
+__all__ = ["HostedModel", "host_chip", "hosted_model"]
 
 _FARTHEST = 0.05  # grey levels; a tensor that was made from whole levels is a thousandth of it off
 _MIRRORED = ChipWarning(
@@ -32,34 +33,6 @@ _MIRRORED = ChipWarning(
     message="The chip is mirrored, as the network's configuration says for this viewpoint.",
     field="image",
 )
-
-
-class InputTensors:
-    """The host's tensors by what they show, so that the network is handed the very tensor its host made of a chip.
-
-    Args:
-        preprocessing: makes the tensor of pixels that are no chip of the host's, such as those that an explainer
-            changed; a rounding error away from the host's.
-        max_tensors: how many are kept; 2 MB each at MiewID's size.
-    """
-
-    def __init__(self, preprocessing: Preprocessing, max_tensors: int = 32) -> None:
-        self._preprocessing, self._max_tensors = preprocessing, max_tensors
-        self._tensors: OrderedDict[bytes, Any] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def keep(self, pixels: NDArray[np.uint8], tensor: Any) -> None:
-        """Remember the (3, H, W) tensor that shows these (H, W, 3) uint8 RGB pixels."""
-        with self._lock:
-            self._tensors[_content(pixels)] = tensor
-            while len(self._tensors) > self._max_tensors:
-                self._tensors.popitem(last=False)
-
-    def tensor(self, pixels: NDArray[np.uint8]) -> Any:
-        """Return the (3, H, W) float32 tensor that shows these pixels."""
-        with self._lock:
-            found = self._tensors.get(_content(pixels))
-        return self._preprocessing.batch([pixels])[0] if found is None else found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,15 +73,16 @@ def host_chip(plugin: Any, ibs: Any, aid: int, config: Any, model: HostedModel) 
         ChipError: the host hands something else than one normalised picture; whatever it raises passes.
     """
     tensor = _host_tensor(plugin, ibs, aid, config)
-    pixels = _undone(tensor, aid, model)
-    model.tensors.keep(pixels, tensor[0])
+    square = _undone(tensor, aid, model)
     mirrored = _is_mirrored(ibs, aid, config)
     x, y, width, height = (float(value) for value in ibs.get_annot_bboxes(aid))
+    pixels = read_only(_stretched(square, width, height))
+    model.tensors.keep(pixels, tensor[0])
     theta, doubts = checked_theta(ibs.get_annot_thetas(aid))
     to_image = box_to_image((x, y, width, height), theta)
     image_width, image_height = ibs.get_image_sizes(ibs.get_annot_gids(aid))
     return Chip(
-        pixels=read_only(pixels),
+        pixels=pixels,
         to_image=_mirror(to_image) if mirrored else to_image,
         image_size=(int(image_width), int(image_height)),
         bbox=(x, y, width, height),
@@ -147,6 +121,20 @@ def _undone(tensor: Any, aid: int, model: HostedModel) -> NDArray[np.uint8]:
     return picture
 
 
+def _stretched(square: NDArray[np.uint8], width: float, height: float) -> NDArray[np.uint8]:
+    """Return the network's picture in the proportions of its box; neither side shrinks while both fit the limit."""
+    if not (math.isfinite(width) and math.isfinite(height) and width > 0 and height > 0):
+        return square  # the host made a chip of it all the same
+    rows, columns = square.shape[:2]
+    scale = max(columns / width, rows / height)
+    scale = min(scale, max(MAX_SIDE, rows, columns) / max(width, height))
+    size = max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale))
+    if size == (columns, rows):
+        return square
+    # bilinear: sharper kernels ring, and what rings looks like a mark
+    return np.array(Image.fromarray(square).resize(size, Image.Resampling.BILINEAR))
+
+
 def _is_mirrored(ibs: Any, aid: int, config: Any) -> bool:
     test = getattr(config, "test", None)
     return bool(getattr(test, "fliplr", False)) and ibs.get_annot_viewpoints(aid) in (
@@ -162,7 +150,3 @@ def _mirror(to_image: ToImage) -> ToImage:
 
 def _column(values: tuple[float, ...]) -> NDArray[np.float32]:
     return np.array(values, np.float32).reshape(3, 1, 1)
-
-
-def _content(pixels: NDArray[np.uint8]) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).digest() + repr(pixels.shape).encode()

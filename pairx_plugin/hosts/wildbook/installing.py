@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,12 @@ from typing import Any
 
 from ...errors import HostError, HostUnavailable
 from .answers import AnswerCollector, plugin_version
+from .arguments import argument_options
 from .graph import with_our_answers
-from .options import FLAG, server_options
+from .options import server_options
 from .parameters import with_our_parameters, with_our_values
 from .pictures import with_our_pictures
+from .review_mount import ReviewMount
 from .routes import register_routes
 from .seams import attach
 from .shared_models import SharedModels
@@ -41,6 +44,7 @@ class Installation:
         attached: what was replaced or added, as dotted names and rules.
         missing: what this host does not have, and what follows from it.
         server: the server-wide defaults, as they were read when this was attached.
+        review: the review page, once somebody has asked for it.
         models: the networks that are kept.
     """
 
@@ -49,6 +53,7 @@ class Installation:
     attached: tuple[str, ...]
     missing: tuple[str, ...] = ()
     server: Mapping[str, str] = field(default_factory=dict)
+    review: ReviewMount = field(repr=False, compare=False)
     models: SharedModels = field(repr=False, compare=False, default_factory=SharedModels)
     collector: AnswerCollector = field(repr=False, compare=False, default_factory=AnswerCollector)
 
@@ -108,9 +113,10 @@ def _install(module: ModuleType) -> Installation:
                 f"give the module that defines the MiewId pipeline (wbia-plugin-miew-id's is {PLUGIN_MODULE})"
             )
     models, collector = SharedModels(), AnswerCollector()
+    review = ReviewMount(module, models)
     seams, server = _Seams(), _server_options()
     _attach_to_plugin(seams, module, server, RankingStage(module, models, collector), models)
-    _attach_to_graph(seams, collector)
+    _attach_to_graph(seams, collector, review)
     wbia = importlib.import_module("wbia")
     installation = Installation(
         host=f"wbia {getattr(wbia, '__version__', 'of unknown version')}",
@@ -118,6 +124,7 @@ def _install(module: ModuleType) -> Installation:
         attached=tuple(seams.done),
         missing=tuple(seams.missing),
         server=server,
+        review=review,
         models=models,
         collector=collector,
     )
@@ -125,13 +132,8 @@ def _install(module: ModuleType) -> Installation:
 
 
 def _server_options() -> dict[str, str]:
-    """Return the environment's options, and the flag of the host's command line."""
-    import utool
-
-    options = server_options()
-    if utool.get_argflag("--pairx-explain"):
-        options.setdefault(FLAG, "true")
-    return options
+    """Return the environment's options, with those of the host's command line on top."""
+    return {**server_options(), **argument_options(sys.argv[1:])}
 
 
 def _attach_to_plugin(
@@ -154,7 +156,7 @@ def _attach_to_plugin(
     seams.add(module, "_pairx_rerank", stage.instead_of_rerank, "this plugin of the host has no re-ranking of its own")
 
 
-def _attach_to_graph(seams: _Seams, collector: AnswerCollector) -> None:
+def _attach_to_graph(seams: _Seams, collector: AnswerCollector, review: ReviewMount) -> None:
     """Put answers into the results of ``query_chips_graph``, on every path to it, and serve our routes."""
     from wbia.control import controller_inject
 
@@ -164,10 +166,12 @@ def _attach_to_graph(seams: _Seams, collector: AnswerCollector) -> None:
     register(apis_query.query_chips_graph)
     seams.done.append("IBEISController.query_chips_graph")
     try:
-        seams.done.extend(register_routes(apis_query.query_chips_graph, _state))
+        seams.done.extend(register_routes(apis_query.query_chips_graph, _state, review))
     except Exception as error:  # a process without a web server needs no routes
         logger.warning("the routes of pairx-plugin are not served: %s", error)
         seams.missing.append(f"routes: {error}")
+    if not review.is_possible():
+        seams.missing.append("the review page (fastapi is not installed; a plain page is served in its place)")
 
 
 def _state() -> dict[str, Any]:

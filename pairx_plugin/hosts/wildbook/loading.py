@@ -17,19 +17,23 @@ process is not there in the others. Two ways lead into all of them.
 
    The file does nothing unless the variable is set, which every process inherits.
 
+Either way the host's flag ``--miew-id`` (or ``UTOOL_MIEW_ID=True``) brings the MiewID plugin in, also where the host
+itself does not know the flag or looks for the plugin in another place.
+
 A script of one's own calls :func:`wait_for_host` at its top level, not under ``if __name__ == "__main__"``, which
 spawned processes skip.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import logging
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,8 +58,9 @@ def wait_for_host(module: str = _PLUGIN_MODULE) -> bool:
     """
     if module in sys.modules:
         return _attach(sys.modules[module])
-    if not any(isinstance(finder, _Watcher) and finder.module == module for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Watcher(module))
+    _watch(module, _attach)
+    if module == _PLUGIN_MODULE and _is_ours_to_bring():
+        _watch("wbia", _bring_plugin)
     return False
 
 
@@ -82,11 +87,16 @@ def write_path_file(folder: str | os.PathLike[str] | None = None) -> Path:
     return path
 
 
+def _watch(module: str, then: Callable[[ModuleType], Any]) -> None:
+    if not any(isinstance(finder, _Watcher) and finder.module == module for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Watcher(module, then))
+
+
 class _Watcher(importlib.abc.MetaPathFinder):
     """Finds nothing itself; has the module's own loader followed by ours."""
 
-    def __init__(self, module: str) -> None:
-        self.module = module
+    def __init__(self, module: str, then: Callable[[ModuleType], Any]) -> None:
+        self.module, self._then = module, then
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -98,16 +108,16 @@ class _Watcher(importlib.abc.MetaPathFinder):
             find_spec = getattr(finder, "find_spec", None)
             spec = find_spec(fullname, path, target) if finder is not self and find_spec is not None else None
             if spec is not None and spec.loader is not None:
-                spec.loader = _Follower(spec.loader)
+                spec.loader = _Follower(spec.loader, self._then)
                 return spec
         return None
 
 
 class _Follower(importlib.abc.Loader):
-    """Loads a module with its own loader, then attaches the plugin to it."""
+    """Loads a module with its own loader, then does something with it."""
 
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
+    def __init__(self, loader: Any, then: Callable[[ModuleType], Any]) -> None:
+        self._loader, self._then = loader, then
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
@@ -118,9 +128,9 @@ class _Follower(importlib.abc.Loader):
         return created
 
     def exec_module(self, module: ModuleType) -> None:
-        """As the module's own loader, and attach."""
+        """As the module's own loader, and more."""
         self._loader.exec_module(module)
-        _attach(module)
+        self._then(module)
 
 
 def _attach(module: ModuleType) -> bool:
@@ -132,6 +142,24 @@ def _attach(module: ModuleType) -> bool:
     except Exception:
         logger.exception("pairx-plugin is not attached; the host runs without explanations")
         return False
+
+
+def _is_ours_to_bring() -> bool:
+    from .miew_id_flag import take_over_miew_id
+
+    try:
+        return take_over_miew_id()
+    except Exception:
+        logger.exception("the host's flag --miew-id is left to the host")
+        return False
+
+
+def _bring_plugin(_: ModuleType) -> None:
+    """Import the MiewID plugin, once the host is imported and before it opens a database."""
+    try:
+        importlib.import_module(_PLUGIN_MODULE)
+    except Exception:  # the host's plugins raise nearly anything while they are imported
+        logger.exception("--miew-id was asked for, and %s cannot be imported; the host runs without it", _PLUGIN_MODULE)
 
 
 def _main(arguments: Sequence[str]) -> int:

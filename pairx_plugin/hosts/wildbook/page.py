@@ -1,24 +1,22 @@
-"""The review page that the host serves: a query's candidates in rank order, with what is kept of each.
+"""The plain page that the host serves: a query's candidates in rank order, with what is kept of each.
 
-Written by :mod:`pairx_plugin.report`, without script and without requests of its own.
+Written by :mod:`pairx_plugin.report`, without script and without requests of its own; :mod:`.review_mount` serves the
+page on which a reviewer decides.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from pairx_hooks import Annotation, Artifact, Candidate, Explanation, Failure, RankedQuery, Status
+from pairx_hooks import Annotation, Artifact
 
 from ...boxes import box_to_image
 from ...photographs import read_photograph
 from ...report import Note, QueryPhotograph, ReportQuery, RunFacts, encoded_picture, render_report
-from .annotations import annotation_of
 from .freshness import staleness
-from .records import explanation_of
+from .reading_back import notes_of_answer, ranked_query_of_answer, told_explanation
 from .seams import harmless
 from .shelf import Shelf
 
@@ -38,12 +36,12 @@ def review_page(ibs: Any, shelf: Shelf, answer: Mapping[str, Any]) -> str:
         shelf: where the explanations lie.
         answer: what came of the query, as :meth:`.shelf.Shelf.read_query` returns it.
     """
-    query = _annotation(ibs, str(answer["query_annot_uuid"]))
-    ranked = _ranked_query(ibs, answer, query)
+    ranked = ranked_query_of_answer(ibs, answer)
+    query = ranked.query
     explanations, notes = [], {}
     for candidate in ranked.candidates:
         record = shelf.read_pair(query.annotation_id, candidate.annotation.annotation_id)
-        explanation = _explanation(shelf, ranked, candidate, record, answer)
+        explanation = told_explanation(shelf, ranked, candidate, record, answer)
         if explanation is not None:
             explanations.append(explanation)
         reason = staleness(record, ibs) if record is not None and explanation is not None else None
@@ -60,59 +58,8 @@ def review_page(ibs: Any, shelf: Shelf, answer: Mapping[str, Any]) -> str:
         notes=notes,
         failure=None,
     )
-    run = RunFacts(model_id=ranked.model_id, n_annotations=ranked.n_searched, notes=_notes(answer))
+    run = RunFacts(model_id=ranked.model_id, n_annotations=ranked.n_searched, notes=notes_of_answer(answer))
     return "".join(render_report([report], run=run))
-
-
-def _ranked_query(ibs: Any, answer: Mapping[str, Any], query: Annotation) -> RankedQuery:
-    ranking = answer.get("ranking") or []
-    candidates = tuple(
-        Candidate(annotation=_annotation(ibs, row["dannot_uuid"]), rank=row["rank"], score=row["score"])
-        for row in ranking
-    )
-    return RankedQuery(
-        query_id=query.annotation_id,
-        query=query,
-        candidates=candidates,
-        model_id=str((answer.get("model") or {}).get("model_id", "")),
-        score_scale=str(answer.get("score_scale", "raw")),
-        n_searched=answer.get("n_candidates"),
-    )
-
-
-def _explanation(
-    shelf: Shelf,
-    ranked: RankedQuery,
-    candidate: Candidate,
-    record: Mapping[str, Any] | None,
-    answer: Mapping[str, Any],
-) -> Explanation | None:
-    """Return what the query's answer says of a candidate; None where it was not asked for."""
-    duuid = candidate.annotation.annotation_id
-    told = next((item for item in answer.get("explanations", ()) if item["dannot_uuid"] == duuid), None)
-    if told is None:
-        return None
-    if record is not None:
-        found: Explanation = explanation_of(shelf, ranked, candidate, record)
-        return found
-    failure = Failure(code="RECORD_MISSING", message="the explanation was made, and its record is not there any more")
-    return Explanation(
-        query_id=ranked.query_id, candidate_id=duuid, rank=candidate.rank, status=Status.FAILED, failure=failure
-    )
-
-
-def _notes(answer: Mapping[str, Any]) -> list[Note]:
-    notes = [answer["failure"]] if answer.get("failure") else []
-    found = [*notes, *answer.get("warnings", ())]
-    return [Note(code=str(item.get("code", "")), message=str(item.get("message", ""))) for item in found]
-
-
-def _annotation(ibs: Any, annot_uuid: str) -> Annotation:
-    aid = ibs.get_annot_aids_from_uuid(uuid.UUID(annot_uuid))
-    if aid is None:  # deleted since; the ranking stands as it was
-        return Annotation(annotation_id=annot_uuid)
-    annotation = annotation_of(ibs, aid)
-    return dataclasses.replace(annotation, image=str(annotation.extra["file_name"]))
 
 
 def _photograph(annotation: Annotation) -> QueryPhotograph | None:

@@ -32,7 +32,7 @@ from .shelf import Shelf, plain_json
 __all__ = ["explanation_of", "key_of", "pair_record", "request_of", "with_failure"]
 
 _ON_REQUEST = ("explain", "explainer", "layers", "top_k", "pictures", "picture_format")
-_OUTSIDE_OF_KEY = ("explain", "top_k", "batch_size")  # they change neither evidence nor pictures
+_OUTSIDE_OF_KEY = ("explain", "top_k", "batch_size", "time_budget")  # they change neither evidence nor pictures
 
 
 def request_of(settings: Settings) -> ExplanationRequest:
@@ -48,13 +48,16 @@ def request_of(settings: Settings) -> ExplanationRequest:
     )
 
 
-def key_of(settings: Settings, *, explainer_version: str, model: str, chips: tuple[str, str]) -> dict[str, Any]:
+def key_of(
+    settings: Settings, *, explainer_version: str, model: str, chips: tuple[str, str], rivals: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Return everything that an explanation depends on, as JSON data.
 
     Args:
         explainer_version: of the registered explainer.
         model: fingerprint of the network and its preprocessing.
         chips: SHA-256 of the query's and the candidate's chip.
+        rivals: of all candidates' chips, where the explainer may compare a candidate with them.
     """
     kept = {name: value for name, value in settings.to_json().items() if name not in _OUTSIDE_OF_KEY}
     return {
@@ -63,6 +66,7 @@ def key_of(settings: Settings, *, explainer_version: str, model: str, chips: tup
         "plugin_version": plugin_version(),
         "model_sha256": model,
         "chips": list(chips),
+        "rivals": list(rivals),
     }
 
 
@@ -107,15 +111,25 @@ def with_failure(record: Mapping[str, Any], failure: Failure) -> dict[str, Any]:
     }
 
 
-def explanation_of(shelf: Shelf, ranked_query: RankedQuery, candidate: Candidate, record: Mapping[str, Any]) -> Any:
-    """Return a kept record as the hook contract's explanation; its pictures are paths."""
+def explanation_of(
+    shelf: Shelf, ranked_query: RankedQuery, candidate: Candidate, record: Mapping[str, Any], *, read: bool = False
+) -> Any:
+    """Return a kept record as the hook contract's explanation; its pictures are paths, and bytes if `read` is set."""
     query, duuid = ranked_query.query.annotation_id, candidate.annotation.annotation_id
     artifacts = []
     for asset in record.get("assets", []):
-        found = shelf.picture_of(record, query, duuid, asset["version"])
-        if found is not None:
-            size = {"width": asset["width"], "height": asset["height"]}
-            artifacts.append(Artifact(version=asset["version"], media_type=found[1], data=found[0], **size))
+        path = shelf.picture_path(record, query, duuid, asset["version"])
+        if path is not None and path.is_file():
+            artifacts.append(
+                Artifact(
+                    version=asset["version"],
+                    media_type=asset["content_type"],
+                    width=asset["width"],
+                    height=asset["height"],
+                    path=str(path),
+                    data=path.read_bytes() if read else b"",
+                )
+            )
     errors = record.get("errors") or []
     return Explanation(
         query_id=ranked_query.query_id,

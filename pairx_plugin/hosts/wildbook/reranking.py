@@ -1,35 +1,56 @@
-"""Optional re-ranking by plausibility, with the parameters of the host's own re-ranking.
+"""Optional re-ranking by calibrated plausibility, with the parameters of the host's own re-ranking.
 
-new score = alpha x host's score + (1 - alpha) x stretched plausibility, for the shortlist; alpha x score for the
-rest, which keeps it behind. A candidate whose explanation failed, or whose links cannot be judged, keeps its score:
-a failure of ours is no evidence against an animal. Where nothing could be explained, no score changes.
+new score = alpha x host's score + (1 - alpha) x plausibility, for the shortlist; alpha x score for the rest, which
+keeps it behind. A candidate whose explanation failed, or whose links cannot be judged, keeps its score: a failure of
+ours is no evidence against an animal. Where nothing could be explained, no score changes.
 
-Source: wbia-plugin-miew-id:docs/plans/pairx-reranking.md, for the formula and the parameters. Its plausibility is
-half homography residual and half relevance coverage; ours takes both from :mod:`pairx_plugin.plausibility`, and is
-uncalibrated too.
+Plausibility counts here only where it was calibrated on the host's own decisions (``pairx-plugin calibrate``, and the
+option `pairx_calibration`): figures in arbitrary units must not move a ranking, so without a calibration that fits the
+network, the layer and the settings, re-ranking is refused. The calibrated figure is the likelihood ratio as a share,
+ratio / (1 + ratio): 0.5 where such figures are as frequent among rejected pairs as among confirmed ones. It needs no
+stretching, so the host's `sigmoid_k` and `sigmoid_x0` are read and have no effect.
+
+Source: wbia-plugin-miew-id:docs/plans/pairx-reranking.md, for the formula and the parameters.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...errors import CalibrationRefused
 from .options import Reranking
 
 __all__ = ["apply_scores", "plausibility_of", "reranked_scores"]
 
+_REASONS = {
+    "": "there is no calibration; make one with `pairx-plugin calibrate` and name its file in pairx_calibration",
+    "FIGURES_DO_NOT_SEPARATE": "on the host's own decisions the figures did not tell confirmed from rejected pairs",
+    "MODEL_DIFFERS": "the calibration is for another network; make it again with this one",
+    "LAYER_DIFFERS": "the calibration is for another layer; make it again for this one, or explain that layer",
+    "EXPLAINER_DIFFERS": "the calibration is for another explainer, or another version of it; make it again",
+    "SETTINGS_DIFFER": "the calibration is for other settings; make it again with these",
+}
+
 
 def plausibility_of(record: Mapping[str, Any], reranking: Reranking) -> float | None:
-    """Return a pair's plausibility, stretched to [0, 1] by the sigmoid; None where it cannot be judged."""
+    """Return a pair's calibrated plausibility in [0, 1]; None where it cannot be judged.
+
+    Raises:
+        CalibrationRefused: the record has figures, and no calibration that says what they mean.
+    """
     figures = record.get("plausibility")
     if record.get("status") not in ("ready", "partial") or not isinstance(figures, Mapping):
         return None
-    residual, coverage = figures.get("irm_rob"), figures.get("match_coverage")
-    if residual is None or coverage is None:
+    said = figures.get("calibration")
+    said = said if isinstance(said, Mapping) else {}
+    status, ratio = said.get("status"), said.get("likelihood_ratio")
+    if status == "calibrated" and ratio is not None:
+        return float(ratio) / (1.0 + float(ratio))
+    if status == "not_assessed":
         return None
-    raw = (float(residual) + float(coverage)) / 2.0
-    return 1.0 / (1.0 + math.exp(-reranking.sigmoid_k * (raw - reranking.sigmoid_x0)))
+    reason = str(said.get("reason") or "")
+    raise CalibrationRefused(f"nothing is re-ranked by plausibility: {_REASONS.get(reason, reason)}")
 
 
 def reranked_scores(

@@ -1,33 +1,39 @@
-"""Routes of ours in the host's web server, in the host's own style."""
+"""Routes of ours in the host's web server, in the host's own style; the review page itself is in another room."""
 
 from __future__ import annotations
 
 import html
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...errors import PairXError, StoreError
+from ...errors import MissingExtra, PairXError, StoreError
 from .answers import PICTURE_RULE
 from .freshness import staleness
 from .shelf import Shelf
 
-__all__ = ["GRAPH_RULE", "PAGE_RULE", "register_routes"]
+if TYPE_CHECKING:
+    from .review_mount import ReviewMount
+
+__all__ = ["GRAPH_RULE", "PAGE_RULE", "REPORT_RULE", "register_routes"]
 
 logger = logging.getLogger(__name__)
 
 GRAPH_RULE = "/api/pairx/query/graph/"
-PAGE_RULE = "/pairx/review/"
+PAGE_RULE, REPORT_RULE = "/pairx/review/", "/pairx/report/"
 _EXPLANATION_RULE, _ANSWER_RULE, _STATE_RULE = "/api/pairx/explanation/", "/api/pairx/answer/", "/api/pairx/state/"
 _STOCK_ENDPOINT = "query_chips_graph"
 
 
-def register_routes(graph: Callable[..., Any], state: Callable[[], dict[str, Any]]) -> list[str]:
+def register_routes(
+    graph: Callable[..., Any], state: Callable[[], dict[str, Any]], review: ReviewMount
+) -> list[str]:
     """Register our routes, and have the host's own graph route answer with our explanations in it.
 
     Args:
         graph: the host's ``query_chips_graph`` with our answers in its result.
         state: tells what is attached in this process.
+        review: the review page, served where its own dependencies are installed.
 
     Returns:
         The rules that are served now.
@@ -43,17 +49,25 @@ def register_routes(graph: Callable[..., Any], state: Callable[[], dict[str, Any
     def pairx_state(ibs: Any, **_: Any) -> dict[str, Any]:
         return state()
 
+    def pairx_review(extern_reference: Any = "", query_annot_uuid: Any = "", **_: Any) -> Any:
+        return _review(review, extern_reference, query_annot_uuid)
+
     api(GRAPH_RULE, methods=["GET", "POST"])(pairx_query_chips_graph)
     api(_STATE_RULE, methods=["GET"])(pairx_state)
     api(_EXPLANATION_RULE, methods=["GET"])(pairx_explanation)
     api(_ANSWER_RULE, methods=["GET"])(pairx_answer)
     route(PICTURE_RULE, methods=["GET"], __route_prefix_check__=False)(pairx_picture)
     route(PAGE_RULE, methods=["GET"])(pairx_review)
+    route(REPORT_RULE, methods=["GET"])(pairx_report)
     app = controller_inject.get_flask_app()
+    # a host that serves one prefix alone drops every other rule, and so drops the page
+    restricted = bool(getattr(controller_inject, "MICROSOFT_API_ENABLED", False))
+    pages = review.register(app) if review.is_possible() and not restricted else []
     # Flask's own table of views: the host's URL keeps its rule and its translation, and calls our function
     if _STOCK_ENDPOINT in app.view_functions and "pairx_query_chips_graph" in app.view_functions:
         app.view_functions[_STOCK_ENDPOINT] = app.view_functions["pairx_query_chips_graph"]
-    return [GRAPH_RULE, _STATE_RULE, _EXPLANATION_RULE, _ANSWER_RULE, PICTURE_RULE, PAGE_RULE]
+    rules = [GRAPH_RULE, _STATE_RULE, _EXPLANATION_RULE, _ANSWER_RULE, PICTURE_RULE, PAGE_RULE, REPORT_RULE]
+    return [*rules, *pages]
 
 
 def pairx_explanation(
@@ -96,8 +110,8 @@ def pairx_picture(
     return flask.Response(found[0], mimetype=found[1], headers={"Cache-Control": "no-cache"})
 
 
-def pairx_review(extern_reference: Any = "", query_annot_uuid: Any = "", **_: Any) -> Any:
-    """Send the review page of a query."""
+def pairx_report(extern_reference: Any = "", query_annot_uuid: Any = "", **_: Any) -> Any:
+    """Send the plain page of a query, as the host's server wrote it."""
     import flask
 
     from .page import review_page
@@ -112,6 +126,24 @@ def pairx_review(extern_reference: Any = "", query_annot_uuid: Any = "", **_: An
     except PairXError as error:
         page = f"<!doctype html><title>No explanation</title><p>{html.escape(str(error))}</p>"
         return flask.Response(page, status=404, mimetype="text/html")
+
+
+def _review(review: ReviewMount, reference: Any, query: Any) -> Any:
+    """Lead to the review page of a query, or show all of them; the plain page where there is no other."""
+    import flask
+
+    if not review.is_possible():
+        return pairx_report(reference, query)
+    try:
+        if not reference and not query:
+            return review.view(PAGE_RULE)
+        address = review.task_address(flask.current_app.ibs, str(reference), str(query))
+    except MissingExtra as error:
+        logger.warning("%s", error)
+        return pairx_report(reference, query)
+    except PairXError:
+        address = None
+    return pairx_report(reference, query) if address is None else flask.redirect(address)
 
 
 def _shelf(ibs: Any, reference: Any) -> Shelf:

@@ -23,7 +23,7 @@ from pairx_hooks import Artifact
 
 from ...errors import StoreError
 
-__all__ = ["Shelf", "plain_json"]
+__all__ = ["Shelf", "plain_json", "recent_queries"]
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +97,14 @@ class Shelf:
         self, record: Mapping[str, Any], query: str, candidate: str, version: str
     ) -> tuple[bytes, str] | None:
         """As :meth:`picture`, for a record that was read already."""
-        name = self.files_of(record).get(version, "")
-        if not _PICTURE.fullmatch(name):
+        path = self.picture_path(record, query, candidate, version)
+        if path is None:
             return None
         try:
-            data = (self._pair(query, candidate) / name).read_bytes()
+            data = path.read_bytes()
         except OSError:
             return None
-        return data, next(kind for kind, suffix in _SUFFIXES.items() if name.endswith(suffix))
+        return data, next(kind for kind, suffix in _SUFFIXES.items() if path.name.endswith(suffix))
 
     def has_pictures(self, record: Mapping[str, Any], query: str, candidate: str) -> bool:
         """True where every picture that a record names is there."""
@@ -135,6 +135,19 @@ class Shelf:
         """Return what came of a query, None where nothing is known."""
         return _read(self._query(query) / _QUERY_FILE)
 
+    def query_changed(self, query: str) -> int:
+        """Return when the answer to a query was written, in nanoseconds; 0 where there is none."""
+        return _changed(self._query(query) / _QUERY_FILE)
+
+    def pair_changed(self, query: str, candidate: str) -> int:
+        """Return when the record of a pair was written, in nanoseconds; 0 where there is none."""
+        return _changed(self._pair(query, candidate) / _PAIR_FILE)
+
+    def picture_path(self, record: Mapping[str, Any], query: str, candidate: str, version: str) -> Path | None:
+        """Return where one picture of a record lies, None where it names none of that version."""
+        name = self.files_of(record).get(version, "")
+        return self._pair(query, candidate) / name if _PICTURE.fullmatch(name) else None
+
     def candidates(self, query: str) -> list[str]:
         """Return the candidates of a query that a record is kept of, by annotation UUID."""
         found = self._query(query).glob(f"dannot_uuid_*/{_PAIR_FILE}")
@@ -163,6 +176,15 @@ class Shelf:
         return self._query(query) / f"dannot_uuid_{_checked_uuid(candidate)}"
 
 
+def recent_queries(cache_folder: str | os.PathLike[str], n: int) -> list[tuple[str, str]]:
+    """Return (reference, annotation UUID) of the `n` queries that were answered last, newest first."""
+    found = [
+        (_changed(path), path.parts[-3][len("qreq_cfgstr_") :], path.parts[-2][len("qannot_uuid_") :])
+        for path in (Path(cache_folder) / "query_match").glob(f"qreq_cfgstr_*/qannot_uuid_*/{_QUERY_FILE}")
+    ]
+    return [(reference, query) for _, reference, query in sorted(found, reverse=True)[:n]]
+
+
 def plain_json(value: Any) -> Any:
     """Return JSON data as plain dicts and lists, which is what the host's encoder takes; no NaN, no infinity.
 
@@ -177,6 +199,13 @@ def _checked_uuid(text: str) -> str:
         return str(uuid.UUID(str(text)))
     except ValueError as error:
         raise StoreError(f"{str(text)!r:.80} is no annotation UUID") from error
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _encoded(data: Mapping[str, Any]) -> bytes:

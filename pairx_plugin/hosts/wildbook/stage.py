@@ -85,6 +85,7 @@ class RankingStage:
         for match in matches:
             setattr(match, ANSWER_KEY, None)  # nothing is shown of it, unless all goes well
         reference = reference_of(request)
+        batch = [str(item) for item in request.ibs.get_annot_uuids([int(match.qaid) for match in matches])]
         for match in matches:
             started = time.perf_counter()
             query = uuid_text(request.ibs, match.qaid)
@@ -93,6 +94,7 @@ class RankingStage:
                 "reference": reference,
                 "query": query,
                 "n_candidates": len(match.daid_list),
+                "batch": batch,
             }
             try:
                 found = self._answer(request, match, options, common)
@@ -124,6 +126,7 @@ class RankingStage:
             facts["reranking"], changed = self._rerank(request, match, options, model)
             scale = "raw" if changed else scale
         facts["ranking"] = _ranking(request.ibs, match, max(_SHOWN, options.settings.top_k))
+        facts["visual_uuid"] = str(request.ibs.get_annot_visual_uuids(match.qaid))
         explainer = self._explainer(request, match, options, model)
         return answer(**common, records=explainer.explain(scale), facts={**facts, "score_scale": scale})
 
@@ -168,11 +171,12 @@ class RankingStage:
 def _ranking(ibs: Any, match: Any, n: int) -> list[dict[str, Any]]:
     """Return the `n` best candidates by annotation score, as JSON data."""
     positions = best_candidates(match.daid_list, match.annot_score_list, n)
-    uuids = ibs.get_annot_uuids([int(match.daid_list[position]) for position in positions])
+    aids = [int(match.daid_list[position]) for position in positions]
+    uuids, visual_uuids = ibs.get_annot_uuids(aids), ibs.get_annot_visual_uuids(aids)
     scores = [float(match.annot_score_list[position]) for position in positions]
     return [
-        {"rank": rank, "dannot_uuid": str(annot_uuid), "score": score}
-        for rank, (annot_uuid, score) in enumerate(zip(uuids, scores), start=1)
+        {"rank": rank, "dannot_uuid": str(annot_uuid), "visual_uuid": str(visual_uuid), "score": score}
+        for rank, (annot_uuid, visual_uuid, score) in enumerate(zip(uuids, visual_uuids, scores), start=1)
     ]
 
 

@@ -17,7 +17,7 @@ export function makeMasks(record, side) {
       mask: `url(#${id})`,
       "data-kind": map.kind,
       "data-rank": map.rank ?? "",
-      "data-hue": map.rank === null ? "layer" : hueOf(map.rank),
+      "data-hue": map.rank === null ? map.sign ?? "layer" : hueOf(map.rank),
     });
     defs.append(svg("mask", { id, maskUnits: "userSpaceOnUse" }, picture));
     group.append(fill);

@@ -19,7 +19,8 @@ export class DecisionBar {
     byId("reasons").addEventListener("keydown", (event) => this.keyed(event));
     document.addEventListener("pointerdown", (event) => { if (!event.target.closest(".unsure")) this.ask(false); });
     const name = byId("reviewer");
-    name.value = prefer("reviewer", "");
+    name.value = page.reviewer || prefer("reviewer", "");
+    name.readOnly = Boolean(page.reviewer); // the host knows who this is
     name.addEventListener("change", () => keep("reviewer", name.value.trim()));
     const goOn = byId("go-on");
     goOn.checked = prefer("goOn", true);

@@ -86,6 +86,8 @@ export class EvidenceClient {
   }
 
   listen() {
+    this.timer = window.setInterval(() => this.lookAfter(page.events ? PATIENCE : 0), AGAIN);
+    if (!page.events) return; // the host's server cannot hold a stream open
     const address = `${page.api}/tasks/${encodeURIComponent(page.task.task_id)}/events?reader=${this.reader}`;
     this.events = new EventSource(address);
     let greeted = false;
@@ -97,7 +99,6 @@ export class EvidenceClient {
     this.events.addEventListener("reload", () => this.onReload());
     this.events.addEventListener("explanation", (event) => this.heard(JSON.parse(event.data)));
     this.events.addEventListener("decision", (event) => this.onDecision(JSON.parse(event.data)));
-    this.timer = window.setInterval(() => this.lookAfter(), AGAIN);
   }
 
   async heard(news) {
@@ -113,7 +114,7 @@ export class EvidenceClient {
   }
 
   /** Look at what we wait for and have not heard of for a while: behind some proxies no news come through. */
-  async lookAfter(patience = PATIENCE) {
+  async lookAfter(patience) {
     for (const key of [...this.wanted]) {
       const job = this.found.get(key);
       if (job?.id && !job.over && performance.now() - job.seen >= patience) await this.fetch(job);

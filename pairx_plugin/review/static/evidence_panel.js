@@ -1,5 +1,6 @@
 // What the evidence says, in words: its state, doubts first, then plausibility with its reasons, then the links.
 
+import { attributeSection } from "./attribute_table.js";
 import { ICONS, announce, byId, html, icon, svg } from "./elements.js";
 import { hueOf } from "./link_marks.js";
 import { known, page, say } from "./words.js";
@@ -68,6 +69,7 @@ export class EvidencePanel {
   showNote(words) {
     const maps = (this.job?.record?.maps ?? []).some((map) => map.url && map.kind === "pixel");
     byId("no-colours").textContent = maps ? "" : words;
+    byId("no-lines").textContent = this.job?.words?.maps_only ? say("NO_LINES_HERE") : "";
   }
 
   reasons() {
@@ -105,12 +107,12 @@ export class EvidencePanel {
     const doubts = words.doubts.length
       ? html("section", { class: "doubts" }, html("h3", {}, say("DOUBTS")), html("ul", {}, ...words.doubts.map((doubt) => html("li", {}, doubt))))
       : null;
-    const means = words.level === null ? null : html("span", {}, ` ${say("BAND_MEANS")} `);
+    const means = words.level === null ? null : html("span", {}, ` ${words.band_means ?? say("BAND_MEANS")} `);
     const says = html("section", { class: "says" },
-      html("h3", {}, say("SHOWS")),
-      html("p", { class: "band" }, meter(words.level), " ", html("strong", {}, words.band_words), means, words.level === null ? null : html("span", { class: "pill" }, say("UNCALIBRATED"))),
+      html("h3", {}, words.title ?? say("SHOWS")),
+      html("p", { class: "band" }, meter(words.level), " ", html("strong", {}, words.band_words), means, words.level === null ? null : html("span", { class: "pill" }, words.calibration ?? say("UNCALIBRATED"))),
       html("p", {}, words.sentences.join(" "), " ", html("strong", { class: "proof" }, say("NOT_A_PROBABILITY"))));
-    return [doubts, says, this.table(words), this.figures(words)].filter(Boolean);
+    return [doubts, attributeSection(words.attributes), says, this.table(words), this.figures(words)].filter(Boolean);
   }
 
   table(words) {

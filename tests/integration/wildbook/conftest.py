@@ -122,6 +122,7 @@ def host(attached_host):
     """The host, with no match picture and no record kept, as after a fresh start."""
     attached_host.clear()
     attached_host.installation.models.close()
+    attached_host.installation.review.close()
     return attached_host
 
 

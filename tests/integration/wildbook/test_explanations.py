@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pairx_plugin.rendering.layout import lay_out
+from pairx_plugin.rendering.style import Style
+
 VERSIONS = ("matches", "heatmask", "clean")
 
 
@@ -29,6 +32,15 @@ def shown_by_the_hosts_tensor(host, aid):
     return np.ascontiguousarray(levels.transpose(1, 2, 0)[..., ::-1])
 
 
+def as_shown(square, host, aid):
+    """The network's square in the proportions of the annotation's box, by hand."""
+    _, _, width, height = host.ibs.get_annot_bboxes(aid)
+    rows, columns = square.shape[:2]
+    scale = min(max(columns / width, rows / height), 1024 / max(width, height))
+    size = round(width * scale), round(height * scale)
+    return np.array(Image.fromarray(square).resize(size, Image.Resampling.BILINEAR))
+
+
 def chip_digest(picture):
     digest = hashlib.sha256(f"{picture.shape[0]}x{picture.shape[1]}x3 uint8 RGB\n".encode())
     digest.update(picture.tobytes())
@@ -40,13 +52,13 @@ def counting(monkeypatch):
     from pairx_plugin.explainers.pairx import PairXSession
 
     explained = []
-    explain = PairXSession.explain
+    steps = PairXSession.steps
 
-    def counted(self, candidates):
+    def counted(self, candidates, stop):
         explained.extend(candidates)
-        return explain(self, candidates)
+        return steps(self, candidates, stop)
 
-    monkeypatch.setattr(PairXSession, "explain", counted)
+    monkeypatch.setattr(PairXSession, "steps", counted)
     return explained
 
 
@@ -65,12 +77,18 @@ def test_clean_picture_shows_the_hosts_own_input_and_the_record_names_it(host):
     now = host.ask(pairx_explain=True, pairx_top_k=1)
     best = host.best(now.entry)[0]
     (record,) = now.entry["pairx"]["explanations"]
-    inputs = [shown_by_the_hosts_tensor(host, aid) for aid in (host.qaid, host.aid(best))]
+    aids = host.qaid, host.aid(best)
+    inputs = [as_shown(shown_by_the_hosts_tensor(host, aid), host, aid) for aid in aids]
     assert [image["chip"]["sha256"] for image in record["images"]] == [chip_digest(item) for item in inputs]
+    for image, aid in zip(record["images"], aids):
+        _, _, width, height = host.ibs.get_annot_bboxes(aid)
+        assert image["chip"]["width"] / image["chip"]["height"] == pytest.approx(width / height, rel=0.02)
     clean = pixels(now.thumbs[host.aid(best), "clean"])
-    height, half = clean.shape[0], (clean.shape[1] - 16) // 2
-    for shown, saw in zip((clean[:, :half], clean[:, -half:]), inputs):
-        enlarged = np.array(Image.fromarray(saw).resize((half, height), Image.Resampling.BICUBIC)).astype(int)
+    layout = lay_out(inputs[0].shape[:2], inputs[1].shape[:2], Style())
+    for box, saw in zip((layout.box_0, layout.box_1), inputs):
+        shown = clean[box.window]
+        size = shown.shape[1], shown.shape[0]
+        enlarged = np.array(Image.fromarray(saw).resize(size, Image.Resampling.BICUBIC)).astype(int)
         assert np.abs(enlarged - shown).mean() < 4  # WebP and JPEG; with red and blue swapped it is above 20
         assert np.abs(enlarged[..., ::-1] - shown).mean() > 8
 
@@ -78,18 +96,19 @@ def test_clean_picture_shows_the_hosts_own_input_and_the_record_names_it(host):
 def test_network_is_handed_the_hosts_own_tensor_bit_for_bit(host, monkeypatch):
     import torch
 
-    from pairx_plugin.explainers import pairx
+    from pairx_plugin.relevance.sides import Side
 
     handed = []
-    side = pairx._Side.__init__
+    side = Side.__init__
 
-    def noted(self, relevance_model, tensor, layers, pixels):
+    def noted(self, relevance_model, tensor, *args, **kwargs):
         handed.append(tensor.clone())
-        side(self, relevance_model, tensor, layers, pixels)
+        side(self, relevance_model, tensor, *args, **kwargs)
 
-    monkeypatch.setattr(pairx._Side, "__init__", noted)
+    monkeypatch.setattr(Side, "__init__", noted)
     _, entry = host.graph(pairx_explain=True, pairx_top_k=1)
     config = host.plugin.read_config_and_load_model("striped_horse")[1]
+    assert len(handed) == 2
     for tensor, aid in zip(handed, (host.qaid, host.aid(host.best(entry)[0]))):
         own = next(iter(host.plugin._load_data(host.ibs, [aid], config, batch_size=1)[0]))[0]
         assert torch.equal(tensor, own.float())

@@ -85,7 +85,7 @@ class Server:
         program = [sys.executable, "-m", "pairx_plugin.hosts.wildbook.serve", "--dbdir", str(database)]
         self.log = folder / "log"
         self.process = subprocess.Popen(
-            [*program, "--web", "--port", port, "--pairx-explain", *FEW_ENGINES],
+            [*program, "--web", "--port", port, "--miew-id", "--pairx-explain", "--pairx-k-lines=7", *FEW_ENGINES],
             env={**os.environ, "PYTHONPATH": str(HERE / "site"), "OMP_NUM_THREADS": "1", "HOME": str(folder)},
             cwd=folder,
             stdout=self.log.open("wb"),
@@ -140,8 +140,10 @@ def test_server_started_as_the_readme_says_explains_jobs_by_default(database, tm
         assert entry["pairx"]["status"] == "ready" and entry["pairx"]["n_explained"] == 1
         names = {"extern_reference": entry["dannot_extern_reference"], "query_annot_uuid": query}
         where = urllib.parse.urlencode(names)
-        assert b"Not a probability" in server.ask(f"/pairx/review/?{where}")
+        assert b"Not a probability" in server.ask(f"/pairx/report/?{where}")
+        assert query.encode() in server.ask(f"/pairx/review/?{where}")
         (record,) = entry["pairx"]["explanations"]
+        assert record["params"]["k_lines"] == 7  # of the command line, in an engine that was spawned
         assert server.ask(record["assets"][0]["url"])[:4] == b"RIFF"
     finally:
         server.close()

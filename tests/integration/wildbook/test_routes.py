@@ -117,8 +117,8 @@ def test_unknown_version_is_said_with_404(client, explained, version):
     assert response.status_code == 404
 
 
-def test_page_shows_candidates_pictures_and_who_was_not_asked_for(host, client, explained):
-    response = client.get("/pairx/review/", query_string=explained)
+def test_plain_page_shows_candidates_pictures_and_who_was_not_asked_for(host, client, explained):
+    response = client.get("/pairx/report/", query_string=explained)
     page = response.data.decode()
     assert response.status_code == 200 and response.mimetype == "text/html"
     assert page.count("data:image/") > 6 and "<script" not in page
@@ -129,8 +129,7 @@ def test_page_shows_candidates_pictures_and_who_was_not_asked_for(host, client, 
 def test_page_of_a_query_nobody_knows_is_a_404_that_says_why(client, explained):
     response = client.get("/pairx/review/", query_string={**explained, "extern_reference": "<b>"})
     assert response.status_code == 404 and b"<b>" not in response.data
-    response = client.get("/pairx/review/")
-    assert response.status_code == 404
+    assert client.get("/pairx/report/").status_code == 404
     wrong = {**explained, "query_annot_uuid": explained["database_annot_uuid"]}
     response = client.get("/pairx/review/", query_string=wrong)
     assert response.status_code == 404 and b"had not loaded" in response.data

@@ -26,7 +26,7 @@ def broken(*args, **kwargs):
 def test_broken_explainer_is_a_failure_of_each_candidate(host, monkeypatch, encoded):
     from pairx_plugin.explainers.pairx import PairXSession
 
-    monkeypatch.setattr(PairXSession, "explain", broken)
+    monkeypatch.setattr(PairXSession, "steps", broken)
     now = host.ask(pairx_explain=True, pairx_top_k=2)
     assert_as_without_us(host, now)
     answer = encoded(now.entry["pairx"])
@@ -143,7 +143,7 @@ def test_failure_is_tried_again_and_then_shown(host, monkeypatch):
     from pairx_plugin.explainers.pairx import PairXSession
 
     with monkeypatch.context() as patch:
-        patch.setattr(PairXSession, "explain", broken)
+        patch.setattr(PairXSession, "steps", broken)
         failed = host.ask(pairx_explain=True, pairx_top_k=1)
     assert failed.thumbs == host.before.thumbs
     _, entry = host.graph(pairx_explain=True, pairx_top_k=1)

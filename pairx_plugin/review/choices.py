@@ -1,14 +1,37 @@
-"""Three layers of a network that a reviewer may choose between: fine, medium and broad."""
+"""What a reviewer may choose: explainers, and a fine, a medium and a broad layer."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ...review import LayerChoice
+from pairx_hooks import ReviewManager
 
-__all__ = ["choose_layers"]
+from .source import ExplainerChoice, LayerChoice
+
+__all__ = ["choose_layers", "explainer_choices"]
 
 _STAGES = ("inside a stage", "not a stage", "")
+
+
+def explainer_choices(manager: ReviewManager) -> tuple[ExplainerChoice, ...]:
+    """Return what the plugins of a manager register, PAIR-X first; one that cannot be made says why."""
+    found = []
+    for entry in manager.explainers().values():
+        reason = ""
+        try:
+            entry.create()
+        except Exception as error:  # another plugin's code: whatever it raises, the others stay usable
+            reason = str(error) or type(error).__name__
+        found.append(
+            ExplainerChoice(
+                explainer_id=entry.explainer_id,
+                title=entry.title,
+                summary=entry.summary,
+                usable=not reason,
+                reason=reason,
+            )
+        )
+    return tuple(sorted(found, key=lambda item: item.explainer_id != "pairx"))
 
 
 def choose_layers(model: Any) -> tuple[LayerChoice, ...]:
@@ -20,7 +43,7 @@ def choose_layers(model: Any) -> tuple[LayerChoice, ...]:
     Args:
         model: an :class:`pairx_plugin.models.EmbeddingModel`.
     """
-    from ...models.layers import list_layers  # it brings torch
+    from ..models.layers import list_layers  # it brings torch
 
     layers = list_layers(model.network, model.input_size)
     names = [layer.key for layer in layers]

@@ -1,0 +1,106 @@
+"""Routes of the service: explain, what there is to ask for, and whether it answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from .answers import ExplainAnswer, Health, Offer, failures
+from .asked import VIEWS, Asked
+from .configuration import BATCH
+from .explain_service import ExplainService
+from .turns import Cancelled, Ticket, Turns
+
+__all__ = ["Desk", "desk_of", "explain_router", "json_answer", "router"]
+
+_CLIENT_LEFT = 499  # nobody reads it; the log of requests shows it
+_FAILURES = failures(400, 401, 403, 413, 422, 429, 500, 502, 503, 504)
+
+explain_router = APIRouter()
+router = APIRouter()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """What the routes of one server share."""
+
+    service: ExplainService
+    turns: Turns
+
+
+def desk_of(request: Request) -> Desk:
+    """Return the desk of the server that a request came to."""
+    found: Desk = request.app.state.explain_desk
+    return found
+
+
+@explain_router.post("/explain", include_in_schema=False)
+@explain_router.post("/explain/", response_model=ExplainAnswer, responses=_FAILURES)
+async def explain(request: Request, asked: Asked) -> Response:
+    """Explain why a model finds pairs of photographs similar: one query with each candidate, or one with one."""
+    desk = desk_of(request)
+
+    def work(ticket: Ticket) -> bytes:
+        return json_answer(desk.service.answer(asked, ticket).to_json())
+
+    try:
+        content = await desk.turns.run(work, request.is_disconnected)
+    except Cancelled:
+        return Response(status_code=_CLIENT_LEFT)
+    return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+@router.get("/health", response_model=Health, responses=failures(400))
+async def health(request: Request) -> dict[str, Any]:
+    """Whether the service answers, and how busy it is."""
+    desk = desk_of(request)
+    states = [desk.service.models.state(name) for name in desk.service.models.ids]
+    return {
+        "status": "degraded" if "failed" in states else "healthy",
+        "service": "pairx-plugin",
+        "version": metadata.version("pairx-plugin"),
+        "models": {state: states.count(state) for state in ("ready", "unloaded", "failed")},
+        "requests": desk.turns.inside,
+        "usual_seconds": desk.turns.usual_seconds,
+    }
+
+
+@router.get("/review/v1/explainers", response_model=Offer, responses=failures(400, 401))
+async def explainers(request: Request) -> dict[str, Any]:
+    """What requests may ask for: explainers, models, limits, and how long it usually takes."""
+    desk = desk_of(request)
+    rules = desk.service.gate.rules
+    return {
+        "explainers": desk.service.explainers,
+        "models": [_model(desk.service, name) for name in desk.service.models.ids],
+        "limits": {
+            "pairs": BATCH,
+            "views": list(VIEWS),
+            "k_lines": 99,
+            "k_colors": 99,
+            "seconds": desk.turns.time_limit,
+            "photograph_bytes": rules.max_bytes,
+            "photograph_pixels": rules.max_pixels,
+            "inline": rules.inline,
+        },
+        "usual_seconds": desk.turns.usual_seconds,
+    }
+
+
+def json_answer(body: dict[str, Any]) -> bytes:
+    """Return a body as JSON without NaN; several megabytes of pictures are better not written on the event loop."""
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _model(service: ExplainService, name: str) -> dict[str, Any]:
+    found = service.models.loaded(name)
+    return {
+        "model_id": name,
+        "state": service.models.state(name),
+        "input_size": list(found.input_size) if found is not None else None,
+        "layer_key": found.default_layer if found is not None else None,
+    }

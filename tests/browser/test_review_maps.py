@@ -1,0 +1,31 @@
+"""Methods that draw no lines: the page says so, and keeps what speaks for and against apart."""
+
+from __future__ import annotations
+
+import pytest
+
+EXPECT = pytest.importorskip("playwright.sync_api").expect
+
+
+def test_view_of_lines_says_that_there_are_none_and_colours_have_two_hues(serve, open_page):
+    page = open_page(serve({1: "maps"}))
+    EXPECT(page.locator("#words h3")).to_have_text("What the colours say")
+    EXPECT(page.locator("#no-lines")).to_be_visible()
+    EXPECT(page.locator("#no-lines")).to_contain_text("draws no lines")
+    EXPECT(page.locator("#words")).to_contain_text("orange speaks for the similarity, blue against it")
+    EXPECT(page.locator(".link")).to_have_count(0)
+    page.click("label[for=view-colours]")
+    EXPECT(page.locator("#no-lines")).to_be_hidden()
+    shown = page.locator(".tint[visibility=visible]")
+    EXPECT(shown).to_have_count(4)
+    fills = shown.evaluate_all("all => all.map(one => [one.dataset.hue, getComputedStyle(one).fill])")
+    assert sorted(set(map(tuple, fills))) == [("against", "rgb(0, 114, 178)"), ("for", "rgb(213, 94, 0)")]
+
+
+def test_pair_with_links_says_nothing_of_missing_lines(serve, open_page):
+    page = open_page(serve({1: "maps"}))
+    EXPECT(page.locator("#no-lines")).to_be_visible()
+    page.click("#candidate-2")
+    EXPECT(page.locator(".link").first).to_be_attached()
+    EXPECT(page.locator("#no-lines")).to_be_hidden()
+    EXPECT(page.locator("#words h3").last).to_have_text("What the links say")
