@@ -15,7 +15,7 @@ from typing import IO, Union, cast
 import numpy as np
 from PIL import Image, ImageFile
 
-from .errors import ChipError, ChipNotFound, ChipUnreadable, SettingsError
+from .errors import ChipError, ChipNotFound, ChipTooLarge, ChipUnreadable, SettingsError
 from .pixels import ChipWarning, Pixels, checked_pixels, rgb_pixels, upright_pixels
 
 __all__ = ["MAX_PIXELS", "Photograph", "PhotographSource", "as_photograph", "read_photograph"]
@@ -111,7 +111,8 @@ def read_photograph(source: PhotographSource, *, uri: str = "", max_pixels: int 
 
     Raises:
         ChipNotFound: no such file.
-        ChipUnreadable: a folder, empty, truncated, damaged, too large, no image or in no supported format.
+        ChipUnreadable: a folder, empty, truncated, damaged, no image or in no supported format.
+        ChipTooLarge: more pixels than `max_pixels`.
         ChipError: a URL, or a source of another type.
         SettingsError: `max_pixels` is not a positive whole number.
     """
@@ -182,7 +183,7 @@ def _decoded(stream: IO[bytes], uri: str, label: str, max_pixels: int) -> Photog
     image = _identified(stream, label)
     width, height = image.size
     if width * height > max_pixels:
-        raise ChipUnreadable(
+        raise ChipTooLarge(
             f"{label} has {width} x {height} pixels, more than max_pixels = {max_pixels}; "
             "make it smaller, or raise max_pixels if the file is to be trusted"
         )

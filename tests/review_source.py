@@ -19,6 +19,7 @@ from pairx_hooks import Annotation, Artifact, Candidate, Explanation, Failure, R
 from pairx_plugin.chips import Chip
 from pairx_plugin.errors import ChipUnreadable, PropagationError, UnsupportedArchitecture
 from pairx_plugin.evidence import Doubt, LayerEvidence, Matches, PairEvidence, cell_points
+from pairx_plugin.explainers.maps_only import map_layer
 from pairx_plugin.explanation import PairExplanation
 from pairx_plugin.plausibility import assess
 from pairx_plugin.report import Note
@@ -46,8 +47,9 @@ class ScriptedSource:
         script: how the explanation of a rank goes: ``ready`` (the default), ``slow`` (after the lines it waits for
             :attr:`gate`), ``stuck`` (it waits for the gate before anything), ``failed`` (may be tried again, and then
             works), ``broken`` (never works), ``unsupported``, ``lines`` (colours never come), ``lost`` (the photograph
-            cannot be opened), ``stale_chip``, ``stale_model``, ``doubtful``, ``few`` (too few links), ``kept`` (the
-            host has kept lines), ``kept_failed`` (the host has kept a failure, and it works now).
+            cannot be opened), ``stale_chip``, ``stale_model``, ``doubtful``, ``few`` (too few links), ``maps`` (signed
+            maps and no links), ``kept`` (the host has kept lines), ``kept_failed`` (the host has kept a failure, and it
+            works now).
         names: of the candidates, by rank; hostile ones included.
     """
 
@@ -211,6 +213,8 @@ class ScriptedSource:
 
 def scripted_evidence(rank: int, request: EvidenceRequest, k_colors: int, how: str) -> PairEvidence:
     """Links that fit one pose for odd ranks and none for even ones; maps are blobs at both ends."""
+    if how == "maps":
+        return PairEvidence(similarity=0.8, layers=(_maps(request),))
     rng = np.random.default_rng(rank)
     n = 3 if how == "few" else 24
     cells_0 = np.stack(np.unravel_index(rng.permutation(100)[:n], (10, 10)), axis=1).astype(np.int32) + 2
@@ -249,6 +253,12 @@ def scripted_evidence(rank: int, request: EvidenceRequest, k_colors: int, how: s
     )
     doubt = Doubt(code="FEW_MATCHES", message="few", values={"layer": "blocks.3", "matches": n})
     return PairEvidence(similarity=0.8, layers=(layer,), doubts=(doubt,) if how == "doubtful" else ())
+
+
+def _maps(request: EvidenceRequest) -> LayerEvidence:
+    """The upper half of both speaks for the similarity, the lower against it; there are no links."""
+    halves = np.repeat(np.array([[1.0], [-0.5]], np.float32), 2, axis=1)
+    return map_layer(request.layer_key or "blocks.3", (halves, halves), INPUT)
 
 
 def _failed(ranked: RankedQuery, rank: int) -> Explanation:

@@ -70,3 +70,25 @@ def test_configuration_is_read_by_the_sample_host(tmp_path):
 def test_links_inside_the_project_lead_somewhere():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_curl_example_is_answered_by_the_service_that_the_command_before_it_starts():
+    pytest.importorskip("fastapi", reason="needs the extra 'serve'")
+    from starlette.testclient import TestClient
+
+    from pairx_plugin.hosts.ml_service import ApiServer, ExplainService, ServedModels
+    from pairx_plugin.hosts.ml_service.configuration import ModelSource
+    from pairx_plugin.hosts.photograph_gate import GateRules, PhotographGate
+
+    start, call = next((one, two) for one, two in zip(blocks("bash"), blocks("bash")[1:]) if two.startswith("curl "))
+    arguments = shlex.split(start)
+    name, _, where = arguments[arguments.index("--model") + 1].partition("=")
+    rules = GateRules(roots=(ROOT / arguments[arguments.index("--root") + 1],))
+    models = ServedModels.from_sources({name: ModelSource(where=where)})
+    asked = shlex.split(call)
+    server = ApiServer(ExplainService(models, PhotographGate(rules)), hosts=("127.0.0.1",))
+    client = TestClient(server.app, base_url=asked[1].partition("/explain/")[0])
+    header = asked[asked.index("-H") + 1].partition(": ")
+    answer = client.post("/explain/", content=asked[asked.index("-d") + 1], headers={header[0]: header[2]})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["count"] == 1 and answer.json()["explanations"][0]["status"] == "ready"
