@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,12 +16,8 @@ from torch import fx
 from ..errors import LayerNotFound, ModelError, nearest
 from . import rules
 from .canonization import Canonization
-from .lanes import count_lanes, side_by_side
-from .linear_rules import LinearRule
 
 __all__ = ["Program", "Step", "Tape"]
-
-_KEPT_AT_ONCE = 8  # steps; their outputs stay in memory until then
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +158,6 @@ class Program:
         values: dict[fx.Node, Any] = {self.image: images}
         waiting = {node: len(node.users) for node in (self.image, *(step.node for step in self.steps))}
         outputs: dict[str, torch.Tensor] = {}
-        later = _Later(kept if kept is not None else {})
         with torch.inference_mode(False), torch.no_grad():
             for index, (step, run) in enumerate(zip(self.steps, runs)):
                 if spare:
@@ -171,42 +165,14 @@ class Program:
                 args = fx.node.map_arg(step.node.args, values.__getitem__)
                 result = values[step.node] = run(*args, **fx.node.map_arg(step.node.kwargs, values.__getitem__))
                 if step.rule is not None and kept is not None and index >= first:
-                    later.keep(step.node, step.rule, tuple(values[source] for source in step.sources), result)
+                    kept[step.node] = step.rule.keep(tuple(values[source] for source in step.sources), result)
                 if step.node in wanted:
                     outputs[wanted[step.node]] = _feature_map(wanted[step.node], result)
                 for source in step.node.all_input_nodes:
                     waiting[source] -= 1
                     if not waiting[source] and source is not self.output:
                         del values[source]
-            later.flush()
         return values[self.output], outputs
-
-
-class _Later:
-    """Collects the costly part of what rules keep, a few steps at a time, to do it side by side."""
-
-    def __init__(self, kept: dict[fx.Node, rules.Kept]) -> None:
-        self._kept = kept
-        self._waiting: dict[fx.Node, Callable[[], rules.Kept]] = {}
-        self._at_once = _KEPT_AT_ONCE if count_lanes() > 1 else 1
-
-    def keep(self, node: fx.Node, rule: rules.Rule, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-        if not isinstance(rule, LinearRule) or output.is_cuda:
-            self._kept[node] = rule.keep(inputs, output)
-            return
-        self._waiting[node] = partial(_kept_by, rule, inputs, output)
-        if len(self._waiting) >= self._at_once:
-            self.flush()
-
-    def flush(self) -> None:
-        """Do what waits."""
-        self._kept.update(zip(self._waiting, side_by_side(list(self._waiting.values()))))
-        self._waiting.clear()
-
-
-def _kept_by(rule: rules.Rule, inputs: tuple[Any, ...], output: torch.Tensor) -> rules.Kept:
-    with torch.no_grad():  # a lane is a thread with modes of its own
-        return rule.keep(inputs, output)
 
 
 def _feature_map(key: str, value: Any) -> torch.Tensor:
