@@ -1,8 +1,8 @@
 """Which layer ``layers = auto`` means on one network: what confirmed pairs showed, or a stated rule without any.
 
-Confirmed pairs are measured by :mod:`.layer_sweep`, or by the command ``pairx-plugin choose-layer``; their figures lie in
-a file, which the setting ``layer_choice`` names. The file holds for the network, explainer and settings that it was made
-with and for nothing else. Without a file that fits, PAIR-X takes the layer that it would take unasked
+Confirmed pairs are measured by :mod:`.layer_sweep`, or by the command ``pairx-plugin choose-layer``; their figures lie
+in a file, which the setting ``layer_choice`` names. The file holds for the network, explainer and settings that it was
+made with and for nothing else. Without a file that fits, PAIR-X takes the layer that it would take unasked
 (:func:`.models.layers.suggest_layer`, or the model's own default), and every other explainer its own.
 """
 
@@ -24,12 +24,11 @@ from .models.embedding import EmbeddingModel
 from .models.layers import get_layer, suggest_layer
 from .settings import AUTO_LAYER, Settings
 
-__all__ = ["SCHEMA", "SUFFIX", "LayerFigures", "LayerFindings", "own_layer", "params_of", "settle_layers"]
+__all__ = ["SCHEMA", "LayerFigures", "LayerFindings", "own_layer", "params_of", "settle_layers"]
 
 logger = logging.getLogger(__name__)
 
 SCHEMA = "pairx.layer_choice/1"
-SUFFIX = ".layers.json"  # beside a host's database, under its name
 _PARAMS = (*IDENTITY_PARAMS, "composite")
 _SUGGESTING = "pairx"  # the explainer whose own layer is the one that is suggested for the network
 
@@ -130,7 +129,7 @@ class LayerFindings:
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         except OSError as error:
-            raise StoreError(f"the choice of a layer {str(path)!r} cannot be written: {error.strerror or error}") from error
+            raise StoreError(f"the layer choice {str(path)!r} cannot be written: {error.strerror or error}") from error
         return path
 
     @classmethod

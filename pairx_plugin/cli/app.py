@@ -7,7 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from . import attributes, benchmark, calibrate, demo, evaluate, explain, hooks, layers, report, run, serve, serve_api
+from . import attributes, benchmark, calibrate, choose_layer, demo, evaluate, explain, hooks, layers
+from . import report, run, serve, serve_api, sweep
 from .failures import CarefulGroup, watch_logging
 from .versions import print_versions
 
@@ -47,6 +48,8 @@ app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.command("serve-api")(serve_api.serve_api)
 app.command("layers")(layers.layers)
+app.command("sweep")(sweep.sweep)
+app.command("choose-layer")(choose_layer.choose_layer)
 app.command("hooks")(hooks.hooks)
 app.command("train-attributes")(attributes.train_attributes)
 app.command("measure-attributes")(attributes.measure_attributes)

@@ -10,7 +10,7 @@ import typer
 from pairx_hooks import Status
 
 from ..errors import MissingExtra, SettingsError, StoreError
-from ..settings import Settings
+from ..settings import AUTO_LAYER, Settings
 from .attribute_table import print_attributes
 from .display import Steps, output, print_json, steps, table
 from .failures import BAD_INPUT, FAILED, PARTIAL, is_input_code, print_error
@@ -40,7 +40,7 @@ def explain(
     ] = None,
     layer: Annotated[
         Optional[list[str]],
-        typer.Option(help="Key of a layer, as `pairx-plugin layers MODEL` lists them; may be given again."),
+        typer.Option(help="Key of a layer, as `pairx-plugin layers MODEL` lists them, or auto; may be given again."),
     ] = None,
     k_lines: Annotated[Optional[int], typer.Option(help="How many matches are drawn as lines.")] = None,
     k_colors: Annotated[Optional[int], typer.Option(help="How many matches are carried back to pixels.")] = None,
@@ -150,15 +150,16 @@ def _explained(
 ) -> tuple[ReportQuery, RunFacts]:
     """Load the network and explain; what would spoil every candidate alike is raised before the work begins."""
     progress.begin("load")
-    from ..models.catalogue import ModelCatalogue
     from ..models.layers import get_layer
+    from ..models.provided import load_model
     from ..pipeline import find_explainer
     from ..report import Note, RunFacts
     from .pair_host import PairHost
 
-    loaded = ModelCatalogue().load(model, **options)
+    loaded = load_model(model, **options)
     for key in settings.layers:
-        get_layer(loaded.network, key)
+        if key != AUTO_LAYER:
+            get_layer(loaded.network, key)
     done = 0
 
     def advance() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -13,9 +14,11 @@ from .options import ModelOptions, parse_model_options, parse_size
 
 if TYPE_CHECKING:
     from ..models.embedding import EmbeddingModel
+    from ..models.layer_reasons import LayerReasons
     from ..models.layers import LayerInfo
+    from ..relevance.skips import Skips
 
-__all__ = ["layers"]
+__all__ = ["layers", "skips_of"]
 
 
 def layers(
@@ -37,31 +40,55 @@ def layers(
     chosen = parse_model_options(model_option, input_size=size)
     with steps() as progress:
         progress.begin("load")
-        from ..models.catalogue import ModelCatalogue
+        from ..models.layer_reasons import main_layers, reasons_of
         from ..models.layers import get_layer, list_layers
+        from ..models.provided import load_model
 
-        loaded = ModelCatalogue().load(model, **chosen)
+        loaded = load_model(model, **chosen)
         default = loaded.default_layer
         if default is not None:
             get_layer(loaded.network, default)
         found = list_layers(loaded.network, loaded.input_size)
         treated = _canonizations(loaded)
-    main = found if everything else _main(found)
+    main = found if everything else main_layers(found)
     shown = [layer for layer in found if layer in main or layer.key == default]
+    start = next((layer for layer in found if layer.key == default or (default is None and layer.suggested)), None)
+    above = skips_of(loaded, "reference", {layer.key for layer in shown})
+    copied = {key: skips.n_copied for key, skips in above.items()}
+    reasons = {
+        layer.key: reasons_of(layer, start, loaded.input_size, copied.get(layer.key), main) for layer in shown
+    }
     if as_json:
         print_json(
             {
                 "model_id": loaded.model_id,
                 "input_size": list(loaded.input_size),
                 "default_layer": default,
-                "layers": [dataclasses.asdict(layer) for layer in shown],
+                "layers": [
+                    {
+                        **dataclasses.asdict(layer),
+                        "sums_above": above[layer.key].n_sums if layer.key in above else None,
+                        "inflating_sums_above": copied.get(layer.key),
+                        "for": list(reasons[layer.key].pro),
+                        "against": list(reasons[layer.key].contra),
+                    }
+                    for layer in shown
+                ],
                 "n_layers": len(found),
                 "canonization": treated,
                 "notes": list(loaded.notes),
             }
         )
         return
-    _print(shown, len(found), default, loaded.input_size, loaded.notes)
+    _print_table(shown, above, start, loaded.input_size)
+    for layer in [] if everything else shown:
+        _print_reasons(layer, reasons[layer.key], default)
+    if shown and not everything:
+        output().print("\nRules of thumb: `pairx-plugin sweep A B` shows a pair's layers, `choose-layer` measures.")
+    if len(shown) < len(found):
+        output().print(f"{len(shown)} of {len(found)} layers; --all shows the rest.")
+    for note in loaded.notes:
+        output().print(note)
     for mode, report in treated.items():
         output().print(_sentence(mode, report))
 
@@ -89,39 +116,53 @@ def _sentence(mode: str, report: dict[str, Any]) -> str:
     return f"Relevance rules, mode {mode}: {report['architecture']}; {counts or 'nothing to treat'}."
 
 
-def _main(found: list[LayerInfo]) -> list[LayerInfo]:
-    """Return the stages; in a network without them, the layers of known receptive field, or else all there are."""
-    stages = [layer for layer in found if layer.is_stage]
-    return stages or [layer for layer in found if layer.receptive_field is not None] or found
+def skips_of(model: EmbeddingModel, mode: str, keys: Collection[str]) -> dict[str, Skips]:
+    """Return how many sums lie above layers; nothing where the mode has no rules for the network."""
+    from ..relevance.propagation import RelevanceModel
+    from ..relevance.skips import skips_above
+
+    try:
+        relevance_model = RelevanceModel(model.network, mode=mode, allow_uncanonized=True)
+        return skips_above(relevance_model.program((1, 3, *model.input_size)), keys)
+    except ModelError:
+        return {}
 
 
-def _print(
-    shown: list[LayerInfo], n_all: int, default: str | None, size: tuple[int, int], notes: tuple[str, ...]
+def _print_table(
+    shown: list[LayerInfo], above: Mapping[str, Skips], start: LayerInfo | None, size: tuple[int, int]
 ) -> None:
     console = output()
     if not shown:
         console.print("No layer of this network returns a feature map, so there is nothing to match.")
         return
-    right = ("grid", "channels", "stride", "receptive field")
+    right = ("grid", "channels", "stride", "receptive field", "sums above")
     rows = table("layer", *right, "", right=right)
     rows.columns[0].no_wrap = True  # keys are there to be copied
     for layer in shown:
-        note = f"suggested: {layer.reason}" if layer.suggested else layer.reason
-        if layer.key == default and not layer.suggested:
-            note = f"the model's own choice; {note}"
-        field = layer.receptive_field
+        field, skips = layer.receptive_field, above.get(layer.key)
         rows.add_row(
             layer.key,
             f"{layer.grid[0]} x {layer.grid[1]}",
             str(layer.channels),
             f"{layer.stride[0]:g} x {layer.stride[1]:g}",
             "unknown" if field is None else f"{field[0]} x {field[1]}",
-            note,
-            style="bold" if layer.suggested else None,
+            "" if skips is None else str(skips.n_sums),
+            "begin here" if layer is start else "",
+            style="bold" if layer is start else None,
         )
     console.print(rows)
-    console.print(f"Input {size[0]} x {size[1]} pixels. Grid and stride in cells and pixels, height x width.")
-    if len(shown) < n_all:
-        console.print(f"{len(shown)} of {n_all} layers; --all shows the rest.")
-    for note in notes:
-        console.print(note)
+    console.print(
+        f"Input {size[0]} x {size[1]} pixels. Grid and stride in cells and pixels, height x width. Sums above: of two "
+        "branches, between the layer and the embedding."
+    )
+
+
+def _print_reasons(layer: LayerInfo, reasons: LayerReasons, default: str | None) -> None:
+    own = "the model's own choice; " if layer.key == default else ""
+    own += "suggested; " if layer.suggested else ""
+    console = output()
+    console.print(f"\n{layer.key}  {own.rstrip('; ')}".rstrip())
+    for text in reasons.pro:
+        console.print(f"  + {text}")
+    for text in reasons.contra:
+        console.print(f"  - {text}")

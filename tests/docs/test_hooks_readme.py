@@ -15,9 +15,11 @@ from pairx_hooks.documentation import hook_table
 
 README = Path(pairx_hooks.__file__).with_name("README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+TOML = re.findall(r"^```toml\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+THIRD_PARTY = Path(__file__).parents[1] / "third_party"
 MODULES = {block.split("\n")[0][2:-3]: block for block in BLOCKS if re.match(r"# \w+\.py\n", block)}
 SCRIPTS = [block for block in BLOCKS if block not in MODULES.values()]
-HOST, ARCHIVE, EXPLAINER = range(3)
+HOST, MODEL, EXPLAINER, ARCHIVE = range(4)
 
 
 @pytest.fixture
@@ -37,9 +39,48 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_every_block_is_tried():
-    assert sorted(MODULES) == ["acme_archive", "acme_occlusion", "acme_service", "my_host"]
-    assert len(SCRIPTS) == 3
+    assert sorted(MODULES) == ["acme_archive", "acme_network", "acme_occlusion", "acme_service", "my_host"]
+    assert len(SCRIPTS) == 4 and len(TOML) == 2
     assert ["build_manager(host)" in SCRIPTS[HOST], "acme_archive" in SCRIPTS[ARCHIVE]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("folder_name", "module"),
+    [("model_plugin", "acme_network"), ("explainer_plugin", "acme_occlusion")],
+    ids=["model", "explainer"],
+)
+def test_blocks_are_the_files_of_the_plugins_that_are_installed_in_tests(folder_name, module):
+    folder = THIRD_PARTY / folder_name
+    assert {path.name for path in folder.iterdir()} == {"pyproject.toml", f"{module}.py"}
+    assert MODULES[module] == (folder / f"{module}.py").read_text("utf-8")
+    assert (folder / "pyproject.toml").read_text("utf-8") in TOML
+
+
+def test_model_plugin_says_what_it_lacks_and_passes_on_strangers(folder, monkeypatch, capsys):
+    monkeypatch.delenv("ACME_WEIGHTS", raising=False)
+    pytest.importorskip("torchvision", reason="the README's network is one of torchvision's")
+    names: dict = {}
+    with pytest.raises(HookCallError, match="set ACME_WEIGHTS to the file") as caught:
+        exec(SCRIPTS[MODEL], names)
+    assert caught.value.code == "NO_WEIGHTS"
+    assert names["manager"].embedding_model("another") is None
+
+
+def test_model_plugin_gives_the_network_with_its_weights(folder, monkeypatch, capsys):
+    torch = pytest.importorskip("torch")
+    torchvision = pytest.importorskip("torchvision", reason="the README's network is one of torchvision's")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = torchvision.models.resnet18()
+    network.fc = torch.nn.Identity()
+    torch.save(network.state_dict(), folder / "acme-resnet.pt")
+    monkeypatch.setenv("ACME_WEIGHTS", str(folder / "acme-resnet.pt"))
+    names: dict = {}
+    exec(SCRIPTS[MODEL], names)
+    given = names["manager"].embedding_model("acme-resnet")
+    assert (given.network.conv1.weight == network.conv1.weight).all() and given.default_layer == "layer2"
+    assert names["manager"].embedding_model("acme-resnet") is given and not given.network.training
+    assert capsys.readouterr().out.splitlines()[1] == "None ()"
 
 
 def test_host_gets_a_record_for_each_candidate(folder, capsys):
@@ -81,7 +122,6 @@ def test_archive_supplies_its_own_chips_and_passes_on_others(folder):
     exec(SCRIPTS[ARCHIVE], names)
     assert names["chip"].shape == (8, 6, 3) and int(names["chip"].sum()) == 8 * 6 * 3 * 7
     assert names["manager"].chip(Annotation(annotation_id="a18")) is None
-    assert names["manager"].embedding_model("acme-zebra") is None
     (folder / "archive" / "a19.npy").write_bytes(b"no array")
     with pytest.raises(HookCallError, match="no chip of annotation 'a19'") as caught:
         names["manager"].chip(Annotation(annotation_id="a19"))
@@ -146,4 +186,4 @@ def test_cog_finds_nothing_to_change():
 def test_links_within_lead_somewhere():
     headings = {line[3:].lower().replace(" ", "-") for line in README.splitlines() if line.startswith("## ")}
     links = re.findall(r"\]\(#([^)]+)\)", README)
-    assert len(links) == 3 and set(links) <= headings
+    assert len(links) == 5 and set(links) <= headings

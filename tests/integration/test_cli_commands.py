@@ -171,8 +171,8 @@ def test_hooks_lists_what_each_plugin_provides(call: Callable[..., Any]) -> None
 
 def test_every_command_has_a_help_of_full_sentences(call: Callable[..., Any]) -> None:
     assert set(command_names()) == {
-        "benchmark", "demo", "explain", "run", "report", "serve", "serve-api", "layers", "hooks",
-        "measure-attributes", "train-attributes",
+        "benchmark", "calibrate", "choose-layer", "demo", "evaluate", "explain", "run", "report", "serve", "serve-api",
+        "sweep", "layers", "hooks", "measure-attributes", "train-attributes",
     }
     for name in command_names():
         text = " ".join(re.sub(r"[│╭╮╰╯─]", " ", call(name, "--help").stdout).split())

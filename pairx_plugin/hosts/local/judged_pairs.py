@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pairx_hooks import Annotation
+
 from .database import ReviewDatabase
+from .reading_back import annotation_of
 from .schema import MatchQuery, MatchReview
 
 __all__ = ["Judgement", "read_judgements"]
@@ -22,12 +25,14 @@ class Judgement:
         individual_0, individual_1: whom the host knows the animals for, or their annotation ids.
         same: True where the pair was confirmed, False where it was rejected.
         record: of the explanation; None where there is none.
+        annotations: query and candidate.
     """
 
     individual_0: str
     individual_1: str
     same: bool
     record: Mapping[str, Any] | None
+    annotations: tuple[Annotation, Annotation] | None = None
 
 
 def read_judgements(database: ReviewDatabase) -> list[Judgement]:
@@ -49,6 +54,7 @@ def read_judgements(database: ReviewDatabase) -> list[Judgement]:
             individual_1=review.candidate.name or review.candidate_id,
             same=_DECIDED[review.evidence_decision],
             record=record,
+            annotations=(annotation_of(match.annotation), annotation_of(review.candidate)),
         )
         if key not in latest or when >= latest[key][0]:
             latest[key] = (when, judgement)

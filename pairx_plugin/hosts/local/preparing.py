@@ -81,6 +81,6 @@ def stage(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _load_model(model: str) -> Embedder:
-    from ...models import ModelCatalogue  # only here: importing the host costs no torch
+    from ...models.provided import load_model  # only here: importing the host costs no torch
 
-    return ModelCatalogue().load(model)
+    return load_model(model)

@@ -214,9 +214,9 @@ class LocalReviewSource:
                 if self._given_model is not None:
                     self._models[name] = self._given_model
                 else:
-                    from ...models import ModelCatalogue  # it brings torch
+                    from ...models.provided import load_model  # it brings torch
 
-                    self._models[name] = ModelCatalogue().load(name)
+                    self._models[name] = load_model(name)
                 self._layers = choose_layers(self._models[name])
             return self._models[name]
 
