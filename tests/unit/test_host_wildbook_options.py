@@ -161,7 +161,7 @@ def test_server_options_are_those_variables_that_are_options():
 OFF_VALUES = [{}, {FLAG: False}, {FLAG: "no"}, {FLAG: None}, {"pairx_k_lines": object()}, {"MiewId_pairx_explain": 0}]
 
 
-@pytest.mark.parametrize("values", OFF_VALUES, ids=str)
+@pytest.mark.parametrize("values", OFF_VALUES, ids=["nothing", "false", "no", "none", "strange", "prefixed"])
 def test_flag_off_leaves_the_configuration_string_as_it_was(values):
     request = attached()(**values)
     assert request.config.string() == Config().string()
