@@ -301,7 +301,11 @@ def test_url_is_not_fetched_and_its_secrets_are_not_repeated() -> None:
     assert "abc" not in str(caught.value)
 
 
-@pytest.mark.parametrize("source", ["", "   ", 7, None, ["a.jpg"], io.StringIO("text")], ids=["empty", "blank", "number", "none", "list", "text"])
+@pytest.mark.parametrize(
+    "source",
+    ["", "   ", 7, None, ["a.jpg"], io.StringIO("text")],
+    ids=["empty", "blank", "number", "none", "list", "text"],
+)
 def test_sources_of_a_wrong_kind_are_refused(source: object) -> None:
     with pytest.raises(ChipError):
         read_photograph(source)  # type: ignore[arg-type]
