@@ -233,6 +233,8 @@ class PairEvidence:
             none.
         abstained: whether the explainer looked for an attribute and found none that explains the similarity well
             enough to name it.
+        other_chips: digests of further chips that the evidence depends on, such as a rival's; the explanation's id
+            holds them.
         missing: what was asked for and is not there (``pixels``), or not yet.
         shortfall: why it never will be: time or memory ran out, or nobody waits any more. None while it may come.
     """
@@ -243,6 +245,7 @@ class PairEvidence:
     doubts: tuple[Doubt, ...] = ()
     attributes: tuple[AttributeEvidence, ...] = ()
     abstained: bool = False
+    other_chips: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     shortfall: Doubt | None = None
 

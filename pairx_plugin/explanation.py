@@ -82,6 +82,8 @@ class PairExplanation:
             "params": self.params,
             "version": self.provenance.get("version"),
         }
+        if self.evidence is not None and self.evidence.other_chips:
+            parts["other_chips"] = list(self.evidence.other_chips)
         return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _missing(self) -> str | None:

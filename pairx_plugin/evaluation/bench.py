@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from ..chips import Chip
 from ..evidence import LayerEvidence, Matches, PairEvidence
+from ..explainers.base import RankedSession
+from ..layer_choice import settle_layers
 from ..models.embedding import EmbeddingModel
 from ..pipeline import find_explainer
 from ..pixels import Pixels, read_only
@@ -131,10 +133,10 @@ class Bench:
             self._sessions.move_to_end(key)
             return self._sessions[key]
         explainer = baseline_named(variant.explainer) or find_explainer(variant.explainer, self._entries)
+        settings, _ = settle_layers(model, explainer, settings)
         session = explainer.prepare(model, query, settings)
-        see_ranking = getattr(session, "see_ranking", None)
-        if see_ranking is not None:
-            see_ranking([candidate, *rivals])
+        if isinstance(session, RankedSession):
+            session.see_ranking([candidate, *rivals])
             return session  # it knows one ranking, and another candidate is another ranking
         self._sessions[key] = session
         while len(self._sessions) > _SESSIONS:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -78,6 +79,14 @@ class SimilarityAttention:
         return SimilarityAttentionSession(model, query, settings)
 
 
+class _Rival(NamedTuple):
+    """Another individual's chip: its rank, its digest and its embedding (D,) at length one."""
+
+    rank: int
+    sha256: str
+    unit: torch.Tensor
+
+
 class SimilarityAttentionSession:
     """One query after its forward pass; see :class:`.base.QuerySession`."""
 
@@ -120,6 +129,7 @@ class SimilarityAttentionSession:
                     layers=layers,
                     seconds=clock.shared(len(candidates)),
                     doubts=self._doubts(chip, layers, rivals[index], weights[index]),
+                    other_chips=tuple(rival.sha256 for rival in rivals[index]),
                 )
             )
         return evidence
@@ -128,9 +138,9 @@ class SimilarityAttentionSession:
         return self._head.forward(self._model.tensor([chip.pixels for chip in chips]))
 
     def _weights(
-        self, candidate: torch.Tensor, rivals: Sequence[tuple[int, torch.Tensor]]
+        self, candidate: torch.Tensor, rivals: Sequence[_Rival]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        others = [embedding for _, embedding in rivals]
+        others = [rival.unit for rival in rivals]
         mode = self._asked.mode if self._asked.mode == "negative" else "pair"  # without rivals a triplet is a pair
         return side_weights(self._query_side.unit[0], candidate, others, weight=self._asked.weight, mode=mode)
 
@@ -155,9 +165,9 @@ class SimilarityAttentionSession:
             for key in self.layers
         }
 
-    def _rivals_of(self, candidate: Chip) -> list[tuple[int, torch.Tensor]]:
-        """Return rank and embedding of the best-ranked other individuals, as many as the mode wants and there are."""
-        wanted, found = _RIVALS.get(self._asked.mode, 0), list[tuple[int, torch.Tensor]]()
+    def _rivals_of(self, candidate: Chip) -> list[_Rival]:
+        """Return the best-ranked other individuals, as many as the mode wants and there are."""
+        wanted, found = _RIVALS.get(self._asked.mode, 0), list[_Rival]()
         taken = {candidate.name}
         for rank, chip in enumerate(self._ranking, start=1):
             if len(found) == wanted or candidate.name is None:
@@ -167,7 +177,7 @@ class SimilarityAttentionSession:
             embedding = self._rival(chip)
             if embedding is not None:
                 taken.add(chip.name)
-                found.append((rank, embedding))
+                found.append(_Rival(rank, chip.sha256, embedding))
         return found
 
     def _rival(self, chip: Chip) -> torch.Tensor | None:
@@ -183,7 +193,7 @@ class SimilarityAttentionSession:
         self,
         chip: Chip,
         layers: Sequence[LayerEvidence],
-        rivals: Sequence[tuple[int, torch.Tensor]],
+        rivals: Sequence[_Rival],
         weights: tuple[torch.Tensor, torch.Tensor],
     ) -> tuple[Doubt, ...]:
         doubts = same_picture(self._query, chip)
@@ -192,7 +202,7 @@ class SimilarityAttentionSession:
             doubts.append(_differences())
         if len(rivals) < wanted:
             doubts.append(_no_rival(self._asked.mode, len(rivals), chip, bool(self._ranking)))
-        doubts += [_contrast(rank) for rank, _ in rivals]
+        doubts += [_contrast(rival.rank) for rival in rivals]
         if self._asked.weight != "product":
             degenerate = _degenerate(weights[0], self._asked.weight)
             doubts += degenerate or [doubt for layer in layers for doubt in self._partnerless(layer)]

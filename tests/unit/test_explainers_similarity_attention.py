@@ -16,6 +16,7 @@ from pairx_plugin import EmbeddingModel, explain_ranking
 from pairx_plugin.chips import Chip
 from pairx_plugin.errors import LayerNotFound, SettingsError
 from pairx_plugin.explainers.similarity_attention import SimilarityAttention, attention_map, side_weights
+from pairx_plugin.pipeline import explain_chips
 from pairx_plugin.settings import Settings
 
 SIZE = (64, 64)
@@ -367,3 +368,12 @@ def test_names_are_no_part_of_what_identifies_a_chip(make_texture):
     plain = Chip.from_array(make_texture(3))
     named = dataclasses.replace(plain, name="Ada")
     assert named.sha256 == plain.sha256 and (plain.name, named.name) == (None, "Ada")
+
+
+def test_explanation_s_id_holds_the_rival(model, chips):
+    settings = Settings(explainer="similarity_attention", options={"attention_mode": "triplet"})
+    first, *_ = explain_chips(model, chips[0], [chips[1], chips[3]], SimilarityAttention(), settings)
+    other, *_ = explain_chips(model, chips[0], [chips[1], chips[5]], SimilarityAttention(), settings)
+    again, *_ = explain_chips(model, chips[0], [chips[1], chips[3]], SimilarityAttention(), settings)
+    assert first.evidence.other_chips == (chips[3].sha256,) and other.evidence.other_chips == (chips[5].sha256,)
+    assert first.explanation_id == again.explanation_id != other.explanation_id
