@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from .errors import SettingsError, nearest
 
-__all__ = ["AUTO_LAYER", "PREFIX", "Settings", "read_settings_file"]
+__all__ = ["AUTO_LAYER", "PREFIX", "Settings"]
 
 PREFIX = "pairx_"
 AUTO_LAYER = "auto"  # instead of a layer key: see layer_choice.py
@@ -180,24 +179,6 @@ class Settings:
             if getattr(self, name) not in ("", "none"):
                 params[name] = _digest_of(getattr(self, name))
         return params
-
-
-def read_settings_file(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Raises:
-        SettingsError: the file is missing, unreadable or not TOML.
-    """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read the configuration {os.fspath(path)!r}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the configuration {os.fspath(path)!r} is not TOML: {error}") from error
 
 
 def _digest_of(path: str) -> str:

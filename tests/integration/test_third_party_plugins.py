@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pairx_plugin.settings import read_settings_file
+from pairx_plugin.settings_files import read_settings_file
 
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision", reason="the plugin's network is one of torchvision's")

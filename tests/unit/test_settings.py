@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from pairx_plugin.errors import SettingsError
-from pairx_plugin.settings import Settings, read_settings_file
+from pairx_plugin.settings import Settings
+from pairx_plugin.settings_files import read_settings_file
 
 
 def test_strings_of_files_and_environment_are_read_as_values():

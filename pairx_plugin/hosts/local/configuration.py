@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SettingsError, nearest
-from ...settings import PREFIX, Settings, read_settings_file
+from ...settings import PREFIX, Settings
+from ...settings_files import read_settings_file
 from .calibrated import with_calibration
 
 __all__ = ["FLAG", "LocalHostConfig", "QUERY_RULES"]

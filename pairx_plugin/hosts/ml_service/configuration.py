@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SettingsError, nearest
-from ...settings import PREFIX, Settings, read_settings_file
+from ...settings import PREFIX, Settings
+from ...settings_files import read_settings_file
 from ..photograph_gate import GateRules
 
 __all__ = ["BATCH", "ModelSource", "ServiceConfig"]
