@@ -27,7 +27,6 @@ from pairx_hooks import (
 if TYPE_CHECKING:
     from .chips import Chip
     from .explanation import PairExplanation
-    from .settings import Settings
 
 __all__ = ["explain_ranked_query", "load_chip", "register_explainers"]
 
@@ -108,10 +107,11 @@ def _explanations(
     if not candidates:
         return
     from .errors import ModelNotFound
+    from .hook_requests import settings_of
     from .models.embedding import as_embedding_model
     from .pipeline import explain_chips, find_explainer
 
-    settings = _settings(request)
+    settings = settings_of(request)
     explainer = find_explainer(settings.explainer, review.explainers())
     provided = review.embedding_model(ranked_query.model_id)
     if provided is None:
@@ -122,16 +122,6 @@ def _explanations(
     query = _chip(ranked_query.query, review)
     chips = [_chip_or_error(candidate.annotation, review) for candidate in candidates]
     yield from explain_chips(as_embedding_model(provided), query, chips, explainer, settings)
-
-
-def _settings(request: ExplanationRequest) -> Settings:
-    from .settings import Settings
-
-    named: dict[str, Any] = {"explainer": request.explainer, "top_k": request.top_k, "layers": request.layers}
-    if request.pictures:
-        named["pictures"] = request.pictures
-    named["picture_format"] = request.picture_format
-    return Settings.from_mapping({**named, **request.settings})
 
 
 def _chip(annotation: Annotation, review: ReviewManager) -> Chip:

@@ -13,7 +13,6 @@ from pairx_hooks import (
     Annotation,
     Candidate,
     Explanation,
-    ExplanationRequest,
     RankedQuery,
     ReviewManager,
     build_manager,
@@ -23,6 +22,7 @@ from pairx_hooks import (
 from ..explanation import failure_of
 from ..photographs import read_photograph
 from ..report import Note, QueryPhotograph, ReportQuery
+from ..hook_requests import request_of
 from ..settings import Settings
 from .photographs import query_photograph, small_chip
 
@@ -113,7 +113,8 @@ class PairHost:
             model_id=self._model.model_id,
             score_scale="cosine",
         )
-        explained = {item.rank: item for item in self.manager.explain(ranked, self._request(len(named)))}
+        request = request_of(self._settings, top_k=len(named))
+        explained = {item.rank: item for item in self.manager.explain(ranked, request)}
         return self._gathered(ranked, named, {**explained, **failed})
 
     def _gathered(
@@ -148,19 +149,6 @@ class PairHost:
         self._chips[annotation.annotation_id] = chip
         if is_query:
             self._photograph = query_photograph(photograph, chip)
-
-    def _request(self, n: int) -> ExplanationRequest:
-        rest = self._settings.to_json()
-        for name in ("explain", "explainer", "layers", "top_k", "pictures", "picture_format"):
-            rest.pop(name)
-        return ExplanationRequest(
-            explainer=self._settings.explainer,
-            top_k=n,
-            layers=self._settings.layers,
-            pictures=self._settings.pictures,
-            picture_format=self._settings.picture_format,
-            settings=rest,
-        )
 
     def _failed(self, candidate: Candidate, error: Exception) -> Explanation:
         status, failure = failure_of(error)

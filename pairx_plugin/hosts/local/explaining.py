@@ -27,14 +27,13 @@ from pairx_hooks import (
 )
 
 from ...chips import Chip
+from ...hook_requests import request_of
 from ...settings import Settings
 from ..base import Progress
 
 __all__ = ["HostPlugin", "HostRecords", "explain_rankings"]
 
 logger = logging.getLogger(__name__)
-
-_ON_REQUEST = ("explain", "explainer", "layers", "top_k", "pictures", "picture_format")
 
 
 class HostRecords(Protocol):
@@ -168,22 +167,10 @@ def explain_rankings(
     for ranked in ranked_queries:
         steps.begin(min(settings.top_k, len(ranked.candidates)))
         if manager is not None and ranked.candidates:
-            _explain(manager, ranked, _request(settings))
+            _explain(manager, ranked, request_of(settings))
         _fill_in(records, ranked, settings.top_k, refusal)
     steps.finish()
     return refusal
-
-
-def _request(settings: Settings) -> ExplanationRequest:
-    rest = {name: value for name, value in settings.to_json().items() if name not in _ON_REQUEST}
-    return ExplanationRequest(
-        explainer=settings.explainer,
-        top_k=settings.top_k,
-        layers=settings.layers,
-        pictures=settings.pictures,
-        picture_format=settings.picture_format,
-        settings=rest,
-    )
 
 
 def _explain(manager: ReviewManager, ranked: RankedQuery, request: ExplanationRequest) -> None:

@@ -27,10 +27,11 @@ from pairx_hooks import (
 
 from ...chips import Chip
 from ...errors import PairXError, StoreError
+from ...hook_requests import request_of
 from ...settings import Settings
 from .annotations import best_candidates, model_id_of, ranked_query_of
 from .inputs import HostedModel, host_chip, hosted_model
-from .records import explanation_of, key_of, pair_record, request_of, with_failure
+from .records import explanation_of, key_of, pair_record, with_failure
 from .shared_models import SharedModels
 from .shelf import Shelf
 

@@ -17,7 +17,6 @@ from pairx_hooks import (
     Artifact,
     Candidate,
     Explanation,
-    ExplanationRequest,
     Failure,
     RankedQuery,
     Status,
@@ -29,23 +28,9 @@ from .answers import picture_url, plugin_version
 from .options import VIEWS
 from .shelf import Shelf, plain_json
 
-__all__ = ["explanation_of", "key_of", "pair_record", "request_of", "with_failure"]
+__all__ = ["explanation_of", "key_of", "pair_record", "with_failure"]
 
-_ON_REQUEST = ("explain", "explainer", "layers", "top_k", "pictures", "picture_format")
 _OUTSIDE_OF_KEY = ("explain", "top_k", "batch_size", "time_budget")  # they change neither evidence nor pictures
-
-
-def request_of(settings: Settings) -> ExplanationRequest:
-    """Return the settings as a request of the hook contract."""
-    rest = {name: value for name, value in settings.to_json().items() if name not in _ON_REQUEST}
-    return ExplanationRequest(
-        explainer=settings.explainer,
-        top_k=settings.top_k,
-        layers=settings.layers,
-        pictures=settings.pictures,
-        picture_format=settings.picture_format,
-        settings=rest,
-    )
 
 
 def key_of(
