@@ -166,14 +166,19 @@ class CellQuestion:
 
 
 def at_layers_together(questions: Sequence[LayerQuestion], layer_keys: Sequence[str]) -> list[dict[str, torch.Tensor]]:
-    """Ask several results :meth:`Encoded.at_layers` at once: side by side, and sharing what they can."""
-    if _differ(questions):
-        return [at_layers_together([question], layer_keys)[0] for question in questions]
-    program = questions[0].encoded.program
-    targets = {program.layer_node(key): key for key in layer_keys}
-    legs = [question.encoded.leg_from_embedding(question.seeds, question.images) for question in questions]
-    found = _carry_side_by_side(program, legs, program.output, tuple(targets))
-    return [{targets[node]: _checked(patch.values) for node, patch in there.items()} for there in found]
+    """Ask several results :meth:`Encoded.at_layers`, one after another.
+
+    Steps above a layer are large enough to fill the cores. Side by side on lanes both sides of a pair took 0.97 s, step
+    by step together 1.11 s, and one after another 0.86 s (efficientnetv2_rw_m at 440 x 440, two cores).
+    """
+    found = []
+    for question in questions:
+        program = question.encoded.program
+        targets = {program.layer_node(key): key for key in layer_keys}
+        leg = question.encoded.leg_from_embedding(question.seeds, question.images)
+        (there,) = carry(program, [leg], program.output, tuple(targets))
+        found.append({targets[node]: _checked(patch.values) for node, patch in there.items()})
+    return found
 
 
 def at_pixels_together(
@@ -237,7 +242,7 @@ def _rounds(legs: Sequence[Leg]) -> Iterator[list[Leg]]:
         yield together
 
 
-def _differ(questions: Sequence[LayerQuestion] | Sequence[CellQuestion]) -> bool:
+def _differ(questions: Sequence[CellQuestion]) -> bool:
     """Return whether the results are of different programs, as after an update of the host's weights between them."""
     return len({id(question.encoded.program) for question in questions}) > 1
 
