@@ -111,10 +111,8 @@ def pairx(
     _, seeds_1 = cosine_seeds(sides[1].embedding, sides[0].embedding)
     rows = range(len(imgs_0))
     scaled = (seeds * cosine[:, None] for seeds in (seeds_0, seeds_1))
-    questions = [LayerQuestion(side, seeds, rows) for side, seeds in zip(sides, scaled)]
+    questions = [LayerQuestion(side, seeds, rows, is_last=True) for side, seeds in zip(sides, scaled)]
     relevances = at_layers_together(questions, layer_keys)
-    for side in sides:
-        side.forget_above(layer_keys)
     return {
         layer: _layer(layer, sides, [side[layer] for side in relevances], imgs_0, imgs_1, k_lines, k_colors)
         for layer in layer_keys

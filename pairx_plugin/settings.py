@@ -59,7 +59,7 @@ class Settings:
     k_lines: int = _setting(20, "how many matches are drawn as lines", least=0, most=10_000)
     k_colors: int = _setting(5, "how many matches are carried back to pixels", least=0, most=1_000)
     pixel_tolerance: float = _setting(
-        1e-3,
+        2e-3,
         "share of a match's relevance that may be cut off far from its cell, to save time; 0 for none",
         least=0.0,
         most=0.1,

@@ -91,8 +91,6 @@ class PairXSession:
         with clock.stage("relevance"):
             similarity, *maps = self._relevance(side, len(candidates))
             relevance_0, relevance_1 = (cell_relevance(part, self._settings) for part in maps)
-            if self._settings.k_colors:
-                side.encoded.forget_above(self.layers)
         evidence = []
         for index, chip in enumerate(candidates):
             found = []
@@ -141,7 +139,7 @@ class PairXSession:
         cosine, seeds_0, seeds_1 = pair_seeds(query.embedding, candidates.embedding, self._settings)
         questions = [
             LayerQuestion(query, seeds_0, [0] * n),
-            LayerQuestion(candidates, seeds_1, range(n)),
+            LayerQuestion(candidates, seeds_1, range(n), is_last=True),
         ]
         maps_0, maps_1 = at_layers_together(questions, self.layers)
         return cosine, maps_0, maps_1

@@ -2,8 +2,8 @@
 
 PyTorch splits every step over all cores, and then waits for the slowest. The windows of single cells are so small that
 this loses a third of the time: five cells of efficientnetv2_rw_m take 0.85 s so, and 0.58 s where each lane has half of
-two cores. How many cores a thread may use is set for the lanes' own threads alone: a host's
-threads, and what it set for them, stay as they are.
+two cores. How many cores a lane may use is set for its thread alone, and the caller's has its own number again
+afterwards: a host's threads, and what it set for them, stay as they are.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def count_lanes() -> int:
 def side_by_side(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
     """Do all tasks and return their results in order.
 
-    They run on two threads of their own where the caller's may use two cores or more, else one after another. The
-    caller's modes of autograd do not follow them; a task sets what it needs.
+    They run on the caller's thread and on another one where the caller's may use two cores or more, else one after
+    another. The caller's modes of autograd do not follow to the other thread; a task sets what it needs.
 
     Args:
         tasks: independent of one another.
@@ -61,10 +61,11 @@ def side_by_side(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
         except BaseException as error:  # raised again on the caller's thread
             failures.append(error)
 
-    threads = [threading.Thread(target=work, name=f"pairx-lane-{lane}", daemon=True) for lane in range(_LANES)]
+    threads = [threading.Thread(target=work, name=f"pairx-lane-{lane}", daemon=True) for lane in range(1, _LANES)]
     for thread in threads:
         thread.start()
     try:
+        work()  # the caller is a lane too: it has memory at hand that a new thread would ask the system for
         for thread in threads:
             thread.join()
     except BaseException as error:  # the caller was interrupted: let the lanes end soon

@@ -20,6 +20,7 @@ from torch import nn
 from .linear_steps import LinearStep
 from .patches import Patch
 from .rules import Kept, Rule, Stabilizer
+from .scratch import lent
 
 __all__ = ["Epsilon", "LinearRule", "ZPlus"]
 
@@ -66,36 +67,44 @@ class ZPlus(LinearRule):
     def keep(self, inputs: tuple[Any, ...], output: torch.Tensor) -> Kept:
         (x,) = inputs
         nonnegative = _is_nonnegative(x)
-        offset = None
+        offset = self.weight.new_full(self.weight.shape[:1], 2 * self.stabilizer.shift)
         if self.bias is not None:  # the output has all of the bias; wanted is its positive part, or none of it
-            offset = (-self.bias if self.zero_bias else self.bias.abs()) / 2
-        raised = self.step.forward(x if nonnegative else x.abs(), self.weight.abs().div_(2), offset)
-        raised.add_(output, alpha=0.5)
+            offset += -self.bias if self.zero_bias else self.bias.abs()
+        size = x if nonnegative else torch.abs(x, out=lent("inputs", x.shape, x))
+        weight = torch.abs(self.weight, out=lent("weights", self.weight.shape, self.weight))
+        raised = self.step.mean_with(output, size, weight, offset)
         return Kept(inputs, self.stabilizer.nonnegative_(raised), {"nonnegative": nonnegative})
 
     def propagate(self, patch: Patch, kept: Kept) -> Sequence[Patch | None]:
         return self.propagate_each([(patch, kept)])[0]
 
     def propagate_each(self, arrivals: Sequence[tuple[Patch, Kept]]) -> list[Sequence[Patch | None]]:
-        weights: dict[bool, torch.Tensor] = {}  # splitting them by sign costs about a tenth of a pass
-        found: list[Sequence[Patch | None]] = []
-        for patch, kept in arrivals:
-            nonnegative = kept.cache["nonnegative"]
-            if nonnegative not in weights:
-                weights[nonnegative] = self.weight.clamp(min=0) if nonnegative else _both_signs(self.weight)
-            found.append((self._lowered(patch, kept, weights[nonnegative]),))
+        found: list[Sequence[Patch | None]] = [()] * len(arrivals)
+        for nonnegative in (False, True):  # splitting weights by sign costs about a tenth of a pass: once for all
+            rows = [row for row, (_, kept) in enumerate(arrivals) if kept.cache["nonnegative"] is nonnegative]
+            if not rows:
+                continue
+            weights = self.weight.clamp(min=0) if nonnegative else _both_signs(self.weight)
+            uppers = [self._shares(*arrivals[row]) for row in rows]
+            inputs = [arrivals[row][1].inputs[0] for row in rows]
+            for row, upper, x, parts in zip(rows, uppers, inputs, self.step.transposed_each(uppers, weights, inputs)):
+                found[row] = (self._lowered(upper, x, parts),)
         return found
 
-    def _lowered(self, patch: Patch, kept: Kept, weights: torch.Tensor) -> Patch:
-        (x,) = kept.inputs
+    def _shares(self, patch: Patch, kept: Kept) -> Patch:
+        """Return the relevance of each output, divided by what raised it."""
         assert kept.output is not None
-        upper = patch.put(patch.values / patch.read(kept.output, fill=1.0))
-        parts = [self.step.below(upper, values, x) for values in self.step.transposed(upper, weights, x)]
-        here = parts[0].read(x)
-        if len(parts) == 1:
-            return parts[0].put(parts[0].values * here)
-        raised = parts[0].values.mul_(here.clamp(min=0))  # nobody else has them
-        return parts[0].put(raised.addcmul_(parts[1].values, here.clamp(max=0)))
+        return patch.put(patch.values / patch.read(kept.output, fill=1.0))
+
+    def _lowered(self, upper: Patch, x: torch.Tensor, parts: Sequence[torch.Tensor]) -> Patch:
+        """Return the inputs' relevance, of what came down through the positive and through the negative weights."""
+        patches = [self.step.below(upper, values, x) for values in parts]
+        here = patches[0].read(x)
+        if len(patches) == 1:
+            return patches[0].put(patches[0].values * here)
+        part = lent("inputs", here.shape, here)
+        raised = patches[0].values * torch.clamp(here, min=0, out=part)
+        return patches[0].put(raised.addcmul_(patches[1].values, torch.clamp(here, max=0, out=part)))
 
 
 class Epsilon(LinearRule):
@@ -116,14 +125,14 @@ class Epsilon(LinearRule):
 
 
 def _both_signs(weight: torch.Tensor) -> torch.Tensor:
-    """Return the positive and the negative part of a weight (D, C, ...), joined to (D, 2 C, ...)."""
+    """Return the positive and the negative part of a weight (D, C, ...), joined to (D, 2 C, ...), in lent memory."""
     width = weight.shape[1]
-    joined = weight.new_empty((len(weight), 2 * width, *weight.shape[2:]))
+    joined = lent("weights", (len(weight), 2 * width, *weight.shape[2:]), weight)
     torch.clamp(weight, min=0, out=joined[:, :width])
     torch.clamp(weight, max=0, out=joined[:, width:])
     return joined
 
 
 def _is_nonnegative(x: torch.Tensor) -> bool:
-    """Return whether no value is below zero; of most maps a first look at one row of pixels shows that some are."""
-    return bool(x[..., 0].amin() >= 0) and bool(x.amin() >= 0)
+    """Return whether no value is below zero; of most maps a first look at one channel shows that some are."""
+    return bool(x[:, 0].amin() >= 0) and bool(x.amin() >= 0)

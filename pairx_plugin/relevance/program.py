@@ -16,6 +16,7 @@ from torch import fx
 from ..errors import LayerNotFound, ModelError, nearest
 from . import rules
 from .canonization import Canonization
+from .scratch import scratch
 
 __all__ = ["Program", "Step", "Tape"]
 
@@ -158,7 +159,7 @@ class Program:
         values: dict[fx.Node, Any] = {self.image: images}
         waiting = {node: len(node.users) for node in (self.image, *(step.node for step in self.steps))}
         outputs: dict[str, torch.Tensor] = {}
-        with torch.inference_mode(False), torch.no_grad():
+        with scratch(), torch.inference_mode(False), torch.no_grad():
             for index, (step, run) in enumerate(zip(self.steps, runs)):
                 if spare:
                     spare.pop(step.node, None)

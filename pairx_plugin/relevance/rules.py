@@ -42,11 +42,14 @@ class Stabilizer:
         moved = denominator + 0.0  # minus zero becomes zero
         return torch.copysign(moved.new_tensor(self.epsilon), moved).add_(moved)
 
+    @property
+    def shift(self) -> float:
+        """What is to be added to denominators before :meth:`nonnegative_` is asked."""
+        return self.epsilon if self.other is None else 0.0
+
     def nonnegative_(self, denominator: torch.Tensor) -> torch.Tensor:
-        """Return denominators that are negative by rounding only, moved in place where that is possible."""
-        if self.other is not None:
-            return self.other(denominator.clamp_(min=0))
-        return denominator.add_(self.epsilon).clamp_(min=self.epsilon)
+        """Return denominators that are negative by rounding only, :attr:`shift` added, moved in place if possible."""
+        return denominator.clamp_(min=self.shift) if self.other is None else self.other(denominator.clamp_(min=0))
 
 
 @dataclass

@@ -49,11 +49,37 @@ class Side:
         spare = instead_of.encoded if instead_of is not None else None
         self.encoded: Encoded = relevance_model.forward(tensor, layers, pixels=pixels, instead_of=spare)
         check_embeddings(self.encoded.embedding, len(tensor))
-        self._pixels: dict[str, dict[Cell, tuple[NDArray[np.float32], float]]] = {}
+        self._pixels: dict[str, dict[Cell, _Part]] = {}
 
-    def known(self, layer: str) -> dict[Cell, tuple[NDArray[np.float32], float]]:
-        """Return the pixel relevance (H, W) of cells of a layer that were asked for, and the share cut off of each."""
+    def known(self, layer: str) -> dict[Cell, _Part]:
+        """Return the pixel relevance of cells of a layer that were asked for."""
         return self._pixels.setdefault(layer, {})
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A pixel map (H, W) without the zeros around what a cell reaches, which are three quarters of it.
+
+    Attributes:
+        values: (h, w) of it.
+        corner: (row, col) of its first value.
+        cut_off: the share of the relevance that was cut off.
+    """
+
+    values: NDArray[np.float32]
+    corner: tuple[int, int]
+    cut_off: float
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.float32], cut_off: float) -> _Part:
+        rows, cols = (np.flatnonzero(pixels.any(axis)) for axis in (1, 0))
+        if not len(rows):
+            return cls(pixels[:0, :0], (0, 0), cut_off)
+        return cls(pixels[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].copy(), (rows[0], cols[0]), cut_off)
+
+    def put_into(self, pixels: NDArray[np.float32]) -> None:
+        (row, col), (height, width) = self.corner, self.values.shape
+        pixels[row : row + height, col : col + width] = self.values
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +120,10 @@ def pixels_of(
         maps, shares = relevance.sum(1).float().cpu().numpy(), cut_off.float().cpu().numpy()
         if cells.seeds is None:
             known = cells.side.known(layer)
-            known.update(zip(places, zip(np.abs(maps), shares.tolist())))
-            maps = np.stack([known[place][0] for place in cells.places]) if cells.places else maps
-            shares = np.array([known[place][1] for place in cells.places], np.float32)
+            known.update(zip(places, map(_Part.of, np.abs(maps), shares.tolist())))
+            maps = np.zeros((len(cells.places), *cells.side.size), np.float32)
+            for pixels, place in zip(maps, cells.places):
+                known[place].put_into(pixels)
+            shares = np.array([known[place].cut_off for place in cells.places], np.float32)
         found.append((maps, shares))
     return found

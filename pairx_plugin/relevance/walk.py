@@ -12,8 +12,13 @@ from ..errors import ModelError
 from .linear_rules import LinearRule
 from .patches import Patch
 from .program import Program, Step, Tape
+from .scratch import scratch
 
 __all__ = ["Ledger", "Leg", "carry"]
+
+_WORTH_OF_FINER = 6.0
+"""How much more may be cut off where a map becomes finer. Of 1, 3, 6, 9 and 12, six took the least work (11 % less than
+even parts) at an error that was no larger (efficientnetv2_rw_m, noise and a photograph)."""
 
 
 class Ledger:
@@ -31,9 +36,9 @@ class Ledger:
         self.tolerance = tolerance
         self.cut_off = torch.zeros(n_seeds)
 
-    def crop(self, patch: Patch, n_steps: int) -> Patch:
-        """Cut off the rim of a patch, as far as one of `n_steps` steps may."""
-        cropped, cut = patch.cropped(self.tolerance / max(1, n_steps))
+    def crop(self, patch: Patch, part: float) -> Patch:
+        """Cut off the rim of a patch, as far as a part of the tolerance allows."""
+        cropped, cut = patch.cropped(self.tolerance * part)
         self.cut_off = self.cut_off.to(cut) + cut
         return cropped
 
@@ -46,11 +51,19 @@ class Leg:
         tape: what the forward pass of its images left.
         relevance: of K seeds.
         ledger: how much may be cut off; nothing where it is None.
+        is_last: whether nobody will come this way again: what a step above the first target kept is let go as it is
+            passed, so that the next steps find memory at hand.
     """
 
     tape: Tape
     relevance: Patch
     ledger: Ledger | None = None
+    is_last: bool = False
+
+    def forget(self, node: fx.Node) -> None:
+        """Let go of what a step kept, if nobody will come this way again."""
+        if self.is_last:
+            self.tape.kept.pop(node, None)
 
 
 def carry(
@@ -74,24 +87,28 @@ def carry(
     arrived: list[dict[fx.Node, Patch]] = [{start: leg.relevance} for leg in legs]
     found: list[dict[fx.Node, Patch]] = [{} for _ in legs]
     missing = set(targets)
-    n_growing = _count_growing(program, start)
-    with torch.inference_mode(False), torch.no_grad():  # a host may be in inference mode
+    cuts = any(leg.ledger is not None and leg.ledger.tolerance > 0 for leg in legs)
+    parts_of_tolerance = _parts_of_tolerance(program, legs[0].tape, start) if cuts else {}
+    with scratch(), torch.inference_mode(False), torch.no_grad():  # a host may be in inference mode
         for step in reversed(program.steps):
-            if step.node not in arrived[0]:
-                continue
-            patches = [here.pop(step.node) for here in arrived]
-            if step.node in missing:
-                missing.discard(step.node)
-                for into, patch in zip(found, patches):
-                    into[step.node] = patch
-                if not missing:
-                    return found
-            if step.rule is None:
-                continue
-            passed = step.rule.propagate_each([(patch, leg.tape.kept[step.node]) for patch, leg in zip(patches, legs)])
-            del patches
-            for here, leg, parts in zip(arrived, legs, passed):
-                _spread(step, here, parts, leg.ledger, n_growing)
+            is_above = len(missing) == len(targets) and step.node not in missing
+            if step.node in arrived[0]:
+                patches = [here.pop(step.node) for here in arrived]
+                if step.node in missing:
+                    missing.discard(step.node)
+                    for into, patch in zip(found, patches):
+                        into[step.node] = patch
+                    if not missing:
+                        return found
+                if step.rule is not None:
+                    kept = [leg.tape.kept[step.node] for leg in legs]
+                    passed = step.rule.propagate_each(list(zip(patches, kept)))
+                    del patches, kept
+                    for here, leg, parts in zip(arrived, legs, passed):
+                        _spread(step, here, parts, leg.ledger, parts_of_tolerance.get(step.node, 0.0))
+            if is_above:
+                for leg in legs:
+                    leg.forget(step.node)
     for into, here in zip(found, arrived):
         into.update({node: here[node] for node in missing if node in here})
     if any(len(into) < len(targets) for into in found):
@@ -100,27 +117,36 @@ def carry(
 
 
 def _spread(
-    step: Step, arrived: dict[fx.Node, Patch], parts: Sequence[Patch | None], ledger: Ledger | None, n_growing: int
+    step: Step,
+    arrived: dict[fx.Node, Patch],
+    passed: Sequence[Patch | None],
+    ledger: Ledger | None,
+    part_of_tolerance: float,
 ) -> None:
     """Add what a step passed on to what has arrived at its sources."""
-    for source, part in zip(step.sources, parts):
-        if part is None:
+    for source, patch in zip(step.sources, passed):
+        if patch is None:
             continue
-        if ledger is not None and ledger.tolerance > 0 and _grows(step):
-            part = ledger.crop(part, n_growing)
-        arrived[source] = arrived[source].plus(part) if source in arrived else part
+        if ledger is not None and part_of_tolerance > 0:
+            patch = ledger.crop(patch, part_of_tolerance)
+        arrived[source] = arrived[source].plus(patch) if source in arrived else patch
 
 
-def _count_growing(program: Program, start: fx.Node) -> int:
-    """Return how many steps at or below `start` spread relevance."""
-    count = 0
+def _parts_of_tolerance(program: Program, tape: Tape, start: fx.Node) -> dict[fx.Node, float]:
+    """Return which part of the tolerance each step at or below `start` may use that spreads relevance.
+
+    A row that is cut off saves work at every step below, so parts are as the work that is left there; and more where
+    the map becomes finer, since a row of the coarse map was several of the fine one.
+    """
+    parts: dict[fx.Node, float] = {}
+    left = 0.0
     for step in program.steps:
-        count += _grows(step)
+        rule, kept = step.rule, tape.kept.get(step.node)
+        if isinstance(rule, LinearRule) and kept is not None:
+            if rule.grows:
+                parts[step.node] = left * (_WORTH_OF_FINER if rule.step.places_per_output > 1 else 1.0)
+            left += rule.weight.numel() * kept.inputs[0][0, 0].numel() / rule.step.places_per_output
         if step.node is start:
             break
-    return count
-
-
-def _grows(step: Step) -> bool:
-    """Return whether a step spreads relevance to neighbouring places."""
-    return isinstance(step.rule, LinearRule) and step.rule.grows
+    total = sum(parts.values())
+    return {node: part / total for node, part in parts.items()} if total else {}

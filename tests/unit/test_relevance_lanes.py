@@ -36,11 +36,23 @@ def test_two_tasks_really_run_at_once(cores):
 
 
 def test_each_lane_has_its_share_of_the_cores_and_the_caller_keeps_his(cores):
+    meeting = threading.Barrier(2, timeout=20)
+
     def share():
+        meeting.wait()
         (torch.ones(64, 64) @ torch.ones(64, 64)).relu_()
         return torch.get_num_threads(), threading.current_thread() is threading.main_thread()
 
-    assert side_by_side([share, share]) == [(1, False), (1, False)]
+    assert sorted(side_by_side([share, share])) == [(1, False), (1, True)]
+    assert torch.get_num_threads() == 2
+
+
+def test_caller_keeps_his_cores_when_a_task_fails(cores):
+    def fail():
+        raise ValueError("no such cell")
+
+    with pytest.raises(ValueError, match="no such cell"):
+        side_by_side([fail, fail])
     assert torch.get_num_threads() == 2
 
 
