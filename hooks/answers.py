@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 
-from .records import Candidate, Explanation, ExplanationRequest, Failure, RankedQuery, Status
+from .records import Candidate, Explanation, ExplanationRequest, Failure, RankedQuery
 from .values import shown
 
 __all__ = ["Answers"]
@@ -96,11 +96,4 @@ class Answers:
         return self._given.get(rank) or self._announced.get(rank)
 
     def _filled(self, candidate: Candidate, failure: Failure | None) -> Explanation:
-        return Explanation(
-            query_id=self._query.query_id,
-            candidate_id=candidate.annotation.annotation_id,
-            rank=candidate.rank,
-            status=Status.FAILED if failure else Status.SKIPPED,
-            explainer=self._request.explainer,
-            failure=failure,
-        )
+        return Explanation.without_evidence(self._query, candidate, failure, explainer=self._request.explainer)

@@ -228,6 +228,30 @@ class Explanation(Record):
     artifacts: tuple[Artifact, ...] = ()
     failure: Failure | None = None
 
+    @classmethod
+    def without_evidence(
+        cls,
+        ranked_query: RankedQuery,
+        candidate: Candidate,
+        failure: Failure | None = None,
+        *,
+        status: Status | None = None,
+        explainer: str = "",
+    ) -> Explanation:
+        """Return what stands in place of an explanation: why there is none, or that none was asked for.
+
+        Args:
+            status: ``failed`` with a failure and ``skipped`` without one, where it is not given.
+        """
+        return cls(
+            query_id=ranked_query.query_id,
+            candidate_id=candidate.annotation.annotation_id,
+            rank=candidate.rank,
+            status=status or (Status.FAILED if failure else Status.SKIPPED),
+            explainer=explainer,
+            failure=failure,
+        )
+
     def _check(self) -> None:
         at_least(self, "rank", 1)
         if self.failure is None and (self.status.failed or self.status is Status.PARTIAL):

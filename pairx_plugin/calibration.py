@@ -7,17 +7,13 @@ confirmed, and it is no probability that two photographs show one individual.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from .errors import SettingsError, StoreError
+from .errors import SettingsError
+from .fitted_files import FittedFile
 
 __all__ = [
     "FIGURES",
@@ -47,7 +43,7 @@ _DOUBTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
+class Calibration(FittedFile):
     """A fitted curve with where it comes from and how well it did on individuals that it had not seen.
 
     Attributes:
@@ -60,6 +56,8 @@ class Calibration:
         bins: (mean probability, share confirmed, pairs) on held-out individuals.
         created: ISO time.
     """
+
+    schema, noun, command = SCHEMA, "calibration", "calibrate"
 
     model_sha256: str
     layer_key: str
@@ -88,11 +86,6 @@ class Calibration:
     def separates(self) -> bool:
         """Whether the figures told confirmed from rejected pairs of individuals that were not fitted on."""
         return self.auc_low is not None and self.auc_low > 0.5
-
-    @property
-    def digest(self) -> str:
-        """``sha256:...`` of everything in it."""
-        return "sha256:" + hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def score(self, figures: Mapping[str, float]) -> float:
         """Return the log odds of the logistic curve for all of :data:`FIGURES`."""
@@ -140,58 +133,16 @@ class Calibration:
             return "SETTINGS_DIFFER"
         return ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {"schema": SCHEMA, **json.loads(json.dumps(asdict(self)))}
-
-    def write(self, path: Path) -> Path:
-        """Write the file, whole or not at all.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
-        text = json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
-        try:
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise StoreError(f"the calibration {str(path)!r} cannot be written: {error.strerror or error}") from error
-        return path
-
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Calibration:
-        """Read a file that :meth:`write` wrote.
-
-        Raises:
-            SettingsError: it is missing, or no calibration of this version.
-        """
-        name = os.fspath(path)
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SettingsError(f"the calibration {name!r} cannot be read: {error.strerror or error}") from error
-        except ValueError as error:
-            raise SettingsError(f"the calibration {name!r} is not JSON: {error}") from error
-        if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
-            raise SettingsError(
-                f"{name!r} is no calibration of schema {SCHEMA}; make one with `pairx-plugin calibrate`"
-            )
-        try:
-            return cls(**{item.name: _frozen(data[item.name]) for item in fields(cls) if item.name in data})._checked()
-        except (TypeError, ValueError) as error:
-            raise SettingsError(f"the calibration {name!r} is damaged: {error}; make it again") from error
-
-    def _checked(self) -> Calibration:
-        numbers = [self.means, self.scales, self.weights]
+    def _from_json(cls, data: dict[str, Any]) -> Calibration:
+        found = cls(**{name: _frozen(value) for name, value in data.items()})
+        numbers = [found.means, found.scales, found.weights]
         if any(len(part) != len(FIGURES) for part in numbers):
             raise ValueError(f"means, scales and weights must hold {len(FIGURES)} numbers")
-        flat = [float(value) for part in (*numbers, (self.intercept,), *self.knots) for value in part]
-        if not all(math.isfinite(value) for value in flat) or min(self.scales) <= 0:
+        flat = [float(value) for part in (*numbers, (found.intercept,), *found.knots) for value in part]
+        if not all(math.isfinite(value) for value in flat) or min(found.scales) <= 0:
             raise ValueError("a number is not finite, or a scale is not above 0")
-        return self
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

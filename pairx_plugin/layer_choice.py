@@ -8,18 +8,14 @@ made with and for nothing else. Without a file that fits, PAIR-X takes the layer
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from .calibration import IDENTITY_PARAMS
-from .errors import LayerNotFound, SettingsError, StoreError
+from .errors import LayerNotFound, SettingsError
+from .fitted_files import FittedFile
 from .models.embedding import EmbeddingModel
 from .models.layers import get_layer, suggest_layer
 from .settings import AUTO_LAYER, Settings
@@ -67,7 +63,7 @@ class LayerFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerFindings:
+class LayerFindings(FittedFile):
     """Which layer served best on pairs that were decided, with the figures of all that were tried.
 
     Attributes:
@@ -79,6 +75,8 @@ class LayerFindings:
         n_confirmed, n_rejected, n_individuals, n_left_out: pairs, individuals of confirmed ones, and pairs that failed.
         created: ISO time.
     """
+
+    schema, noun, command = SCHEMA, "layer choice", "choose-layer"
 
     model_sha256: str
     explainer: str
@@ -106,56 +104,14 @@ class LayerFindings:
             return "EXPLAINER_DIFFERS"
         return "" if params_of(settings) == dict(self.params) else "SETTINGS_DIFFER"
 
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {"schema": SCHEMA, **json.loads(json.dumps(asdict(self)))}
-
-    @property
-    def digest(self) -> str:
-        """``sha256:...`` of everything in it."""
-        return "sha256:" + hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
-
-    def write(self, path: Path) -> Path:
-        """Write the file, whole or not at all.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
-        text = json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
-        try:
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise StoreError(f"the layer choice {str(path)!r} cannot be written: {error.strerror or error}") from error
-        return path
-
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> LayerFindings:
-        """Read a file that :meth:`write` wrote.
-
-        Raises:
-            SettingsError: it is missing, damaged, or of another version.
-        """
-        name, again = os.fspath(path), "make it again with `pairx-plugin choose-layer`"
-        try:
-            data = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SettingsError(f"the file {name!r} cannot be read: {error.strerror or error}; {again}") from error
-        except ValueError as error:
-            raise SettingsError(f"the file {name!r} is not JSON: {error}; {again}") from error
-        if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
-            raise SettingsError(f"{name!r} is not of schema {SCHEMA}; {again}")
-        try:
-            known = {item.name: data[item.name] for item in fields(cls) if item.name in data}
-            layers = tuple(LayerFigures(**{**item, "grid": tuple(item["grid"])}) for item in known.pop("layers"))
-            found = cls(**known, layers=layers)
-            found.figures(found.layer_key), found.figures(found.default_layer)
-            return found
-        except (TypeError, ValueError, LookupError, StopIteration) as error:
-            raise SettingsError(f"the file {name!r} is damaged ({type(error).__name__}: {error}); {again}") from error
+    def _from_json(cls, data: dict[str, Any]) -> LayerFindings:
+        layers = tuple(LayerFigures(**{**item, "grid": tuple(item["grid"])}) for item in data.pop("layers"))
+        found = cls(**data, layers=layers)
+        for key in (found.layer_key, found.default_layer):
+            if key not in {layer.layer_key for layer in layers}:
+                raise ValueError(f"there are no figures of the layer {key!r}")
+        return found
 
 
 def params_of(settings: Settings) -> dict[str, Any]:

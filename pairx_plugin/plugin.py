@@ -98,7 +98,9 @@ def explain_ranked_query(
 
         status, failure = failure_of(error)
         for candidate in leading[done:]:
-            yield _without_evidence(ranked_query, candidate, request, status, failure)
+            yield Explanation.without_evidence(
+                ranked_query, candidate, failure, status=status, explainer=request.explainer
+            )
 
 
 def _explanations(
@@ -205,19 +207,6 @@ def _artifacts(explanation: PairExplanation) -> tuple[Artifact, ...]:
             )
         )
     return tuple(artifacts)
-
-
-def _without_evidence(
-    ranked_query: RankedQuery, candidate: Candidate, request: ExplanationRequest, status: Status, failure: Failure
-) -> Explanation:
-    return Explanation(
-        query_id=ranked_query.query_id,
-        candidate_id=candidate.annotation.annotation_id,
-        rank=candidate.rank,
-        status=status,
-        explainer=request.explainer,
-        failure=failure,
-    )
 
 
 def _create_pairx() -> Any:

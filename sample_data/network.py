@@ -12,6 +12,8 @@ from typing import Any, Dict
 import torch
 from torch import nn
 
+from pairx_plugin.atomic_files import write_whole
+
 MODEL_NAME = "tf_efficientnetv2_b0"
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -57,16 +59,13 @@ class EmbeddingNetwork(nn.Module):
 
 def save_checkpoint(network: nn.Module, path: Path) -> None:
     """Write a network's weights as safetensors: float16, the batch norms' running statistics float32."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {}
     for key, value in network.state_dict().items():
         keep = "running_" in key or not value.is_floating_point()
         state[key] = (value.detach() if keep else value.detach().to(torch.float16)).contiguous().clone()
-    temporary = path.with_suffix(".tmp")
-    save_file(state, str(temporary), metadata={"format": "pt"})
-    temporary.chmod(0o644)
-    temporary.replace(path)
+    write_whole(path, save(state, metadata={"format": "pt"}))
 
 
 def load_network(checkpoint: Path, config: Path) -> EmbeddingNetwork:

@@ -20,6 +20,8 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
+from pairx_plugin.atomic_files import replacing
+
 from . import path_of
 from .arcface import ArcFace, batch_loss, mean_directions
 from .augmentation import training_batch
@@ -89,9 +91,8 @@ def remember(run: Run, path: Path) -> None:
         "epoch": run.epoch,
         "rows": json.dumps(run.rows),
     }
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    with replacing(path) as file:
+        torch.save(state, file)
 
 
 def batches(

@@ -30,6 +30,7 @@ PLUGIN_MODULES = tuple(
         "compat",
         "explainers",
         "explanation",
+        "hosts.host_plugin",
         "hosts.local.explaining",
         "matching",
         "pipeline",

@@ -85,10 +85,7 @@ def train_attributes(
         report = train_head(
             network, photographs, plan, sources=named, kept=features, advance=_advance(progress)
         )
-    try:
-        report.head.write(output_file)
-    except OSError as error:
-        raise StoreError(f"cannot write the head to {str(output_file)!r}: {error.strerror or error}") from error
+    report.head.write(output_file)
     if as_json:
         print_json({"head": str(output_file), "labels": _labels(report.head), "left_out": _left_out(report)})
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from ..atomic_files import unwritten, write_whole
 from ..errors import SettingsError, StoreError
 from .display import output, print_json, steps, table
 from .failures import FAILED, PARTIAL
@@ -128,10 +129,9 @@ def _usable_file(path: Path) -> Path:
 
 def _write(path: Path, found: Benchmark) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n")
     except OSError as error:
-        raise StoreError(f"the figures cannot be written to {path}: {error}; give another --output") from error
+        raise unwritten("the file of figures", path, error, "give another --output") from error
 
 
 def _print(found: Benchmark) -> None:

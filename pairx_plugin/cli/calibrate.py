@@ -66,7 +66,7 @@ def _pairs(url: str, layer: str | None, explainer: str | None) -> tuple[list[Jud
     from ..hosts.local.database import ReviewDatabase
     from ..hosts.local.judged_pairs import read_judgements
 
-    with ReviewDatabase(url) as database:
+    with ReviewDatabase(url, read_only=True) as database:
         judgements = read_judgements(database)
     if not judgements:
         raise CalibrationRefused(

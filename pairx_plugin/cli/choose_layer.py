@@ -11,6 +11,7 @@ import typer
 from ..errors import ChipError, HostError, SettingsError
 from .databases import find_database
 from .display import Steps, output, print_json, steps, table
+from .options import ModelOptions, parse_model_options
 
 if TYPE_CHECKING:
     from ..hosts.local.judged_pairs import Judgement
@@ -33,6 +34,7 @@ def choose_layer(
     output_file: Annotated[
         Optional[Path], typer.Option("--output", "-o", help="File for the choice; beside the database by default.")
     ] = None,
+    model_option: ModelOptions = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON to the standard output.")] = False,
 ) -> None:
     """Choose the layer whose plausibility figures are best on pairs that reviewers confirmed, for `layers = auto`.
@@ -42,13 +44,14 @@ def choose_layer(
     high on them too.
     """
     url, _ = find_database(where)
+    options = parse_model_options(model_option, input_size=None)
     with steps() as progress:
         from ..hosts.local.calibrated import layer_choice_path
 
         path = output_file.expanduser() if output_file else layer_choice_path(url)
         if path is None:
             raise SettingsError("the database is no file that a choice could lie beside; name a file with --output")
-        findings = _measured(url, layer or (), pairs, progress)
+        findings = _measured(url, layer or (), pairs, options, progress)
         findings.write(path)
     if as_json:
         print_json({**findings.to_json(), "file": str(path)})
@@ -56,7 +59,9 @@ def choose_layer(
         _print(findings, path)
 
 
-def _measured(url: str, layers: Sequence[str], most: int, progress: Steps) -> LayerFindings:
+def _measured(
+    url: str, layers: Sequence[str], most: int, options: dict[str, Any], progress: Steps
+) -> LayerFindings:
     progress.begin("load")
     from ..hosts.local.database import ReviewDatabase
     from ..hosts.local.judged_pairs import read_judgements
@@ -65,7 +70,7 @@ def _measured(url: str, layers: Sequence[str], most: int, progress: Steps) -> La
     from ..models.provided import load_model
     from ..settings import PREFIX, Settings
 
-    with ReviewDatabase(url) as database:
+    with ReviewDatabase(url, read_only=True) as database:
         runs, judgements = database.runs(), read_judgements(database)
     if not runs:
         raise HostError("there is no run in this database; make one with `pairx-plugin run CONFIG`")
@@ -77,7 +82,7 @@ def _measured(url: str, layers: Sequence[str], most: int, progress: Steps) -> La
             f"plausibility figures to choose by"
         )
     chosen = [*_in_turns(judgements, True, most), *_in_turns(judgements, False, most)]
-    model = load_model(str(config.get("model")))
+    model = load_model(str(config.get("model")), **options)
     for key in layers:
         get_layer(model.network, key)
     done = 0

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 _FEW = 20
+_MORE_SAMPLES = (
+    ", such as --data sample:FOLDER after `python -m pairx_sample_data.generate --which held_out --individuals 64 "
+    "--seed 2 --out FOLDER`"
+)
 _SHOWN = {
     "AUC": "auc_inlier_excess",
     "ins-del": "insertion_less_deletion",
@@ -71,6 +75,10 @@ def evaluate(
         ),
     ] = None,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of one individual; equally similar others come on top.")] = 8,
+    photographs: Annotated[
+        int,
+        typer.Option(min=2, help="Photographs that pairs are chosen among; keep the number to go on from results."),
+    ] = 256,
     profile: Annotated[
         str, typer.Option(help="quick, or full: the protocol's own step width, all fills, all depths.")
     ] = "quick",
@@ -102,15 +110,21 @@ def evaluate(
 
         from ..evaluation import Plan, find_source, summarise, write_files
         from ..evaluation import evaluate as run_evaluation
-        from ..models.catalogue import ModelCatalogue
+        from ..models.provided import load_model
 
-        plan = Plan.of_profile(profile, n_pairs=pairs, seed=seed, measures=tuple(measure) if measure else None)
+        plan = Plan.of_profile(
+            profile,
+            n_pairs=pairs,
+            n_photographs=photographs,
+            seed=seed,
+            measures=tuple(measure) if measure else None,
+        )
         entries = build_manager().explainers()
         variants = _variants(explainer, variant, entries, baselines, seed)
         source = find_source(data, images=images, download=download)
         if fresh:
             _forget(folder)
-        network = ModelCatalogue().load(model, **options)
+        network = load_model(model, **options)
         run = run_evaluation(network, source, variants, plan, folder, entries=entries, progress=progress)
         progress.begin("report")
         summary = summarise(run)
@@ -190,9 +204,8 @@ def _print(run: EvaluationRun, summary: Summary, files: Mapping[str, Path]) -> N
         f"equally similar pair of two (cosines within {choice.tolerance:g}); {run.seconds:.0f} s."
     )
     if choice.n_matched < _FEW:
-        console.print(
-            "So few matched pairs say next to nothing about plausibility; take data on which the network errs more."
-        )
+        words = "So few matched pairs say next to nothing about plausibility: take data on which the network errs more"
+        console.print(f"{words}{_MORE_SAMPLES if run.subject_set.source == 'sample data' else ''}.")
     for name, messages in run.failures.items():
         console.print(f"{name}: {len(messages)} results are missing: {messages[0]}")
     console.print(f"report: {files['report']}", soft_wrap=True)

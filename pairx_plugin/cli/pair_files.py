@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 from pairx_hooks import Artifact, Candidate, Explanation, Failure, RankedQuery
 
+from ..atomic_files import unwritten, write_whole
 from ..errors import StoreError
 from ..report import ReportQuery, RunFacts, write_report
 from ..report.messages import Messages
@@ -188,20 +187,9 @@ def _words(explanation: Explanation) -> str:
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, data)
     except OSError as error:
-        raise StoreError(
-            f"{str(path)!r} cannot be written: {error.strerror or error}; make room, or choose another --output folder"
-        ) from error
+        raise unwritten("the file", path, error, "make room, or choose another --output folder") from error
 
 
 def _slug(text: str) -> str:

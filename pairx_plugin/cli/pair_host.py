@@ -9,20 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pairx_hooks import (
-    Annotation,
-    Candidate,
-    Explanation,
-    RankedQuery,
-    ReviewManager,
-    build_manager,
-    hookimpl,
-)
+from pairx_hooks import Annotation, Candidate, Explanation, RankedQuery, ReviewManager, build_manager
 
 from ..explanation import failure_of
+from ..hook_requests import request_of
+from ..hosts.host_plugin import HostPlugin
 from ..photographs import read_photograph
 from ..report import Note, QueryPhotograph, ReportQuery
-from ..hook_requests import request_of
 from ..settings import Settings
 from .photographs import query_photograph, small_chip
 
@@ -63,27 +56,18 @@ class PairHost:
         self._model, self._settings, self._advance = model, settings, advance
         self._chips: dict[str, Chip] = {}
         self._photograph: QueryPhotograph | None = None
-        self.manager: ReviewManager = build_manager(self)
+        self.manager: ReviewManager = build_manager(HostPlugin(self, advance))
 
-    @hookimpl
-    def provide_embedding_model(self, model_id: str) -> Any | None:
-        """Return the loaded network."""
+    def embedding_model(self, model_id: str) -> Any | None:
+        """Return the loaded network if `model_id` is its id."""
         return self._model if model_id == self._model.model_id else None
 
-    @hookimpl
-    def load_chip(self, annotation: Annotation) -> Any | None:
+    def known_chip(self, annotation_id: str) -> Chip | None:
         """Return the chip that was cut before."""
-        return self._chips.get(annotation.annotation_id)
+        return self._chips.get(annotation_id)
 
-    @hookimpl
-    def explanation_finished(self) -> None:
-        """Count a candidate that is done."""
-        self._advance()
-
-    @hookimpl
-    def explanation_failed(self) -> None:
-        """Count a candidate that failed."""
-        self._advance()
+    def attach(self, ranked_query: RankedQuery, explanations: Sequence[Explanation]) -> None:
+        """Keep nothing: :meth:`explain` hands everything to its caller."""
 
     def explain(self, query: Subject, candidates: Sequence[Subject]) -> ReportQuery:
         """Explain candidates in the order given; one that cannot be read or explained says why.
@@ -95,38 +79,39 @@ class PairHost:
         """
         asked = self._annotation("query", query)
         self._cut(asked, is_query=True)
-        named = [
+        named = tuple(
             Candidate(annotation=self._annotation(f"candidate-{rank}", subject), rank=rank)
             for rank, subject in enumerate(candidates, start=1)
-        ]
+        )
+        ranked = RankedQuery(
+            query_id="query",
+            query=asked,
+            candidates=named,
+            model_id=self._model.model_id,
+            score_scale="cosine",
+        )
         failed: dict[int, Explanation] = {}
         for candidate in named:
             try:
                 self._cut(candidate.annotation)
             except Exception as error:  # whatever a file provokes is this candidate's failure alone
-                failed[candidate.rank] = self._failed(candidate, error)
+                status, failure = failure_of(error)
+                failed[candidate.rank] = Explanation.without_evidence(
+                    ranked, candidate, failure, status=status, explainer=self._settings.explainer
+                )
                 self._advance()
-        ranked = RankedQuery(
-            query_id="query",
-            query=asked,
-            candidates=tuple(candidate for candidate in named if candidate.rank not in failed),
-            model_id=self._model.model_id,
-            score_scale="cosine",
-        )
-        request = request_of(self._settings, top_k=len(named))
-        explained = {item.rank: item for item in self.manager.explain(ranked, request)}
-        return self._gathered(ranked, named, {**explained, **failed})
+        readable = replace(ranked, candidates=tuple(item for item in named if item.rank not in failed))
+        explained = self.manager.explain(readable, request_of(self._settings, top_k=len(named)))
+        return self._gathered(ranked, {**{item.rank: item for item in explained}, **failed})
 
-    def _gathered(
-        self, ranked: RankedQuery, named: Sequence[Candidate], found: Mapping[int, Explanation]
-    ) -> ReportQuery:
-        scored = tuple(replace(candidate, score=_similarity(found[candidate.rank])) for candidate in named)
+    def _gathered(self, ranked: RankedQuery, found: Mapping[int, Explanation]) -> ReportQuery:
+        scored = tuple(replace(item, score=_similarity(found[item.rank])) for item in ranked.candidates)
         small = {key: small_chip(chip) for key, chip in self._chips.items() if key != ranked.query.annotation_id}
         chip = self._chips[ranked.query.annotation_id]
         notes = [Note(code=warning.code, message=warning.message) for warning in chip.warnings]
         return ReportQuery(
             ranked_query=replace(ranked, candidates=scored),
-            explanations=[_scored(found[candidate.rank]) for candidate in named],
+            explanations=[_scored(found[candidate.rank]) for candidate in ranked.candidates],
             photograph=self._photograph,
             chips=small,
             notes={ranked.query.annotation_id: notes},
@@ -149,17 +134,6 @@ class PairHost:
         self._chips[annotation.annotation_id] = chip
         if is_query:
             self._photograph = query_photograph(photograph, chip)
-
-    def _failed(self, candidate: Candidate, error: Exception) -> Explanation:
-        status, failure = failure_of(error)
-        return Explanation(
-            query_id="query",
-            candidate_id=candidate.annotation.annotation_id,
-            rank=candidate.rank,
-            status=status,
-            explainer=self._settings.explainer,
-            failure=failure,
-        )
 
 
 def _similarity(explanation: Explanation) -> float | None:

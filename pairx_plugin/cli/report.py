@@ -64,7 +64,7 @@ def write_run_report(
     from ..report.pictures import PictureEmbedder
     from .finished_runs import choose_run, facts_of_run, queries_of_run
 
-    with ReviewDatabase(url) as database:
+    with ReviewDatabase(url, read_only=True) as database:
         run = choose_run(database, run_id)
         folder = _folder(run.config, pictures)
         facts = facts_of_run(database, run)

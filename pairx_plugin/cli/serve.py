@@ -17,6 +17,7 @@ from .databases import find_database
 from .display import output, steps
 from .failures import print_error
 from .listening import address_of, listen
+from .options import ModelOptions, parse_model_options
 
 if TYPE_CHECKING:
     from ..hosts.local.review_source import LocalReviewSource
@@ -57,6 +58,7 @@ def serve(
     private_host: Annotated[
         Optional[list[str]], typer.Option(help="The same for a server in a private network; may be repeated.")
     ] = None,
+    model_option: ModelOptions = None,
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Show the page in the browser.")] = False,
 ) -> None:
     """Serve the review page of finished runs, and compute explanations as reviewers ask for them."""
@@ -72,6 +74,7 @@ def serve(
             raise
         raise MissingExtra("uvicorn", extra="serve", purpose="the review page", cause=error) from error
 
+    loading = parse_model_options(model_option, input_size=None)
     asked = token or ("" if is_loopback(host) else secrets.token_urlsafe(24))
     options = ReviewOptions(
         token=asked,
@@ -89,10 +92,9 @@ def serve(
     url, pictures = _where(where)
     with steps() as progress:
         progress.begin("load")
-        source = LocalReviewSource(url, pictures=pictures, gate=gate)
+        _check_runs(url, where)
+        source = LocalReviewSource(url, model_options=loading, pictures=pictures, gate=gate)
     with source, review_server(source, options, gate) as server:
-        if not source.tasks():
-            raise HostError(f"there is no run in {where!r} to review; make one with `pairx-plugin run CONFIG`")
         listening = listen(host, port)
         address = address_of(host, listening.getsockname()[1], asked)
         threading.Thread(target=_warm_up, args=[source], daemon=True).start()
@@ -118,6 +120,15 @@ def _where(where: str) -> tuple[str, Path | None]:
     if where == "pairx-demo" and not Path(where).exists():
         raise HostError("there is no folder 'pairx-demo' here; make it with `pairx-plugin demo`, or name another")
     return find_database(where)
+
+
+def _check_runs(url: str, where: str) -> None:
+    """Refuse a database without runs before tables for decisions are made in it."""
+    from ..hosts.local.database import ReviewDatabase
+
+    with ReviewDatabase(url, read_only=True) as database:
+        if not database.runs():
+            raise HostError(f"there is no run in {where!r} to review; make one with `pairx-plugin run CONFIG`")
 
 
 def _warm_up(source: LocalReviewSource) -> None:

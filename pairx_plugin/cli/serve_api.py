@@ -81,7 +81,8 @@ def serve_api(
     chosen = _with_limits(_with_models(chosen, model, model_option), time_limit, waiting)
     chosen = _with_photographs(chosen, root, url_host, private_host)
     models = ServedModels.from_sources(chosen.models)
-    service = ExplainService(models, PhotographGate(chosen.photographs), chosen.settings)
+    choices = {name: source.layer_choice for name, source in chosen.models.items() if source.layer_choice}
+    service = ExplainService(models, PhotographGate(chosen.photographs), chosen.settings, choices)
     with ApiServer(service, chosen, token=asked, hosts=allowed_hosts(host, public_name or ())) as server:
         listening = listen(host, port)
         threading.Thread(target=models.load_all, daemon=True).start()

@@ -34,10 +34,11 @@ def load_from_hub(
     """
     if trust_remote_code is not True:
         raise ModelError(
-            f"{source!r} brings its own Python code, which loading it runs on this machine; pass "
-            "trust_remote_code=True if you trust its authors, or download its config.json and "
-            "model.safetensors into a folder and give the folder's path: MiewID weights then load without "
-            "foreign code"
+            f"{source!r} brings its own Python code, which loading it would run on this machine, and "
+            f"trust_remote_code is {trust_remote_code!r}. To load MiewID weights without foreign code, download its "
+            "config.json and model.safetensors into a folder and give the folder's path as the model. If you trust "
+            "its authors, consent: --model-option trust_remote_code=true on the command line, trust_remote_code = "
+            "true beside the model's 'source' in a service's configuration, trust_remote_code=True in Python"
         )
     transformers = import_optional("transformers", extra="miewid", purpose=f"the model {source!r}")
     options = {"revision": revision} if revision else {}

@@ -38,6 +38,25 @@ def ranked() -> Callable[..., RankedQuery]:
     return make
 
 
+class Chips:
+    """Has the chips of its annotations and raises for those that are broken."""
+
+    def __init__(self, chips, broken=()):
+        self.chips, self.broken = chips, broken
+
+    @hookimpl
+    def load_chip(self, annotation):
+        if annotation.annotation_id in self.broken:
+            raise OSError(f"{annotation.annotation_id}.jpg is truncated")
+        return self.chips.get(annotation.annotation_id)
+
+
+@pytest.fixture
+def chips_of() -> type[Chips]:
+    """Make a plugin with chips by annotation id: ``chips_of({"a1": chip}, broken=("a3",))``."""
+    return Chips
+
+
 @pytest.fixture
 def explained() -> Callable[..., Explanation]:
     """Make an explanation of one candidate of a ranked query."""

@@ -10,8 +10,6 @@ from pairx_hooks import (
     Annotation,
     ExplainerEntry,
     ExplanationRequest,
-    HookCallError,
-    OwnFailure,
     ReviewManager,
     Status,
     build_manager,
@@ -22,19 +20,6 @@ from pairx_hooks.documentation import HEADINGS, hook_names, hook_sections, hook_
 
 README = Path(hookspecs.__file__).with_name("README.md")
 REQUEST = ExplanationRequest(explainer="toy")
-
-
-class Chips:
-    """Has the chips of its annotations and raises for those that are broken."""
-
-    def __init__(self, chips, broken=()):
-        self.chips, self.broken = chips, broken
-
-    @hookimpl
-    def load_chip(self, annotation):
-        if annotation.annotation_id in self.broken:
-            raise OSError(f"{annotation.annotation_id}.jpg is truncated")
-        return self.chips.get(annotation.annotation_id)
 
 
 class Models:
@@ -82,114 +67,12 @@ def test_hook_provide_embedding_model():
     assert manager.failures == ()
 
 
-def test_hook_load_chip():
-    manager = manager_of(Chips({"a1": "far"}), Chips({"a2": "near"}, broken=("a1", "a3")))
+def test_hook_load_chip(chips_of):
+    manager = manager_of(chips_of({"a1": "far"}), chips_of({"a2": "near"}, broken=("a1", "a3")))
     assert manager.chip(Annotation(annotation_id="a2")) == "near"
     assert manager.chip(Annotation(annotation_id="a1")) == "far"  # the next one is asked after a failure
     assert [failure.error for failure in manager.failures] == ["OSError: a1.jpg is truncated"]
     assert manager.chip(Annotation(annotation_id="a9")) is None
-
-
-def test_chip_that_nobody_has_because_a_plugin_failed_says_why():
-    manager = manager_of(Chips({}, broken=("a3",)))
-    with pytest.raises(
-        HookCallError, match="no chip of annotation 'a3'.*OSError: a3.jpg is truncated"
-    ) as caught:
-        manager.chip(Annotation(annotation_id="a3"))
-    assert isinstance(caught.value.__cause__, OSError)
-    assert caught.value.plugin.endswith("Chips")
-    assert (caught.value.code, caught.value.retryable) == ("PLUGIN_FAILED", False)
-
-
-class Owner:
-    """Has a1 for itself, and cannot give it."""
-
-    def __init__(self, failure):
-        self.failure = failure
-
-    @hookimpl
-    def load_chip(self, annotation):
-        if annotation.annotation_id == "a1":
-            raise self.failure
-        return None
-
-    @hookimpl
-    def provide_embedding_model(self, model_id):
-        raise self.failure
-
-
-def test_failure_of_ones_own_ends_the_asking():
-    asked = []
-
-    class Elsewhere:
-        @hookimpl
-        def load_chip(self, annotation):
-            asked.append(annotation.annotation_id)
-            return "a chip that was never ranked"
-
-        @hookimpl
-        def provide_embedding_model(self, model_id):
-            asked.append(model_id)
-            return "another network"
-
-    manager = manager_of(Elsewhere(), Owner(OwnFailure("a1.jpg is gone; restore it", code="IMAGE_NOT_FOUND")))
-    words = "no chip of annotation 'a1': plugin '.*Owner' failed: a1.jpg is gone"
-    with pytest.raises(HookCallError, match=words) as found:
-        manager.chip(Annotation(annotation_id="a1"))
-    assert (found.value.code, found.value.retryable) == ("IMAGE_NOT_FOUND", False)
-    with pytest.raises(HookCallError, match="no model 'net-1'"):
-        manager.embedding_model("net-1")
-    assert asked == []
-    assert [failure.hook for failure in manager.failures] == ["load_chip", "provide_embedding_model"]
-    assert manager.chip(Annotation(annotation_id="a2")) == "a chip that was never ranked"
-
-
-def test_failure_of_ones_own_tells_before_failures_of_others():
-    manager = manager_of(Owner(OwnFailure("the store is locked", retryable=True)), Chips({}, broken=("a1",)))
-    with pytest.raises(HookCallError, match="the store is locked") as found:
-        manager.chip(Annotation(annotation_id="a1"))
-    assert found.value.plugin.endswith("Owner") and found.value.retryable is True
-
-
-def test_failure_of_ones_own_keeps_words_and_code_of_its_cause():
-    class Gone(OSError):
-        code, retryable = "IMAGE_NOT_FOUND", True
-
-    class Mute(Exception):
-        def __str__(self):
-            raise RuntimeError("no words")
-
-    kept = OwnFailure.of(Gone("a1.jpg is gone"))
-    assert (str(kept), kept.code, kept.retryable) == ("a1.jpg is gone", "IMAGE_NOT_FOUND", True)
-    assert OwnFailure.of(kept) is kept
-    assert str(OwnFailure.of(KeyError("a1"))) == "KeyError: 'a1'"
-    assert "Mute" in str(OwnFailure.of(Mute()))
-
-
-def test_system_exit_of_a_plugin_does_not_end_the_host():
-    class Plugin:
-        @hookimpl
-        def load_chip(self):
-            raise SystemExit("licence expired")
-
-    manager = manager_of(Chips({"a1": "chip"}), Plugin())
-    assert manager.chip(Annotation(annotation_id="a1")) == "chip"
-    with pytest.raises(HookCallError, match="SystemExit: licence expired"):
-        manager.chip(Annotation(annotation_id="a2"))
-
-
-def test_code_of_the_plugins_exception_is_taken_over():
-    class Busy(RuntimeError):
-        code, retryable = "HOST_BUSY", True
-
-    class Plugin:
-        @hookimpl
-        def provide_embedding_model(self):
-            raise Busy("the card is taken")
-
-    with pytest.raises(HookCallError) as caught:
-        manager_of(Plugin()).embedding_model("net-1")
-    assert (caught.value.code, caught.value.retryable) == ("HOST_BUSY", True)
 
 
 def entry(explainer_id: str, **fields) -> ExplainerEntry:
@@ -245,7 +128,7 @@ def test_explainers_of_a_plugin_that_comes_later_are_found():
     assert list(manager.explainers()) == ["pairx", "sane"]
 
 
-def test_hook_explain_ranked_query(ranked, explained):
+def test_hook_explain_ranked_query(ranked, explained, chips_of):
     seen = []
 
     class Toy:
@@ -259,7 +142,7 @@ def test_hook_explain_ranked_query(ranked, explained):
             ]
 
     query = ranked(3)
-    manager = manager_of(Toy(), Chips({"c1": "one", "c2": "two"}))
+    manager = manager_of(Toy(), chips_of({"c1": "one", "c2": "two"}))
     explanations = manager.explain(query, REQUEST)
     assert [(item.rank, item.candidate_id) for item in explanations] == [(1, "c1"), (2, "c2"), (3, "c3")]
     assert [item.record["chip"] for item in explanations] == ["one", "two", None]

@@ -286,3 +286,14 @@ def test_records_are_slotted_frozen_and_documented(kind):
 )
 def test_status_says_whether_there_is_anything_to_see(status, usable, failed):
     assert (Status(status).usable, Status(status).failed) == (usable, failed)
+
+
+def test_what_stands_in_place_of_an_explanation_takes_its_ids_from_the_query():
+    candidate, why = Candidate(rank=7, annotation=Annotation(annotation_id="c")), Failure(code="NO", message="no")
+    query = RankedQuery(query_id="q", query=A1, candidates=[candidate])
+    failed = Explanation.without_evidence(query, candidate, why, explainer="pairx")
+    assert (failed.query_id, failed.candidate_id, failed.rank) == ("q", "c", 7)
+    assert (failed.status, failed.failure, failed.explainer) == (Status.FAILED, why, "pairx")
+    assert Explanation.without_evidence(query, candidate).status is Status.SKIPPED
+    unsupported = Explanation.without_evidence(query, candidate, why, status=Status.UNSUPPORTED)
+    assert unsupported.status is Status.UNSUPPORTED and not unsupported.record

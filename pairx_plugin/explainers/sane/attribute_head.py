@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...atomic_files import unwritten, write_whole
 from ...errors import ModelError, SettingsError
 
 __all__ = ["EVIDENCE_GROUPS", "GROUPS", "HEAD_FILE", "AttributeHead", "AttributeLabel", "Reading", "read_head"]
@@ -160,10 +160,15 @@ class AttributeHead:
         }
 
     def write(self, path: Path) -> None:
-        """Write the head; the file is whole or not there."""
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        """Write the head, whole or not at all.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        try:
+            write_whole(path, json.dumps(self.to_json(), indent=1) + "\n")
+        except OSError as error:
+            raise unwritten("the attribute head", path, error) from error
 
 
 def read_head(path: Path) -> AttributeHead:

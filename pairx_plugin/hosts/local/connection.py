@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,19 +32,27 @@ def shown_url(url: str) -> str:
         return "(a database URL that cannot be read)"
 
 
-def connect(url: str) -> Engine:
+def connect(url: str, *, read_only: bool = False) -> Engine:
     """Open the database at `url` and make the tables where they are missing.
+
+    Args:
+        read_only: nothing is made or changed in the database, and a database without the tables is refused.
 
     Raises:
         HostUnavailable: the database does not answer, or the file cannot be opened or made.
         HostError: the URL is not one of SQLite or PostgreSQL, its driver is missing, or the tables are
-            another version's.
+            another version's, or missing where nothing may be made.
     """
     address = _address(url)
     options: dict[str, Any] = {"pool_pre_ping": True}
     if address.get_backend_name() == "sqlite":
-        _make_folder(address)
         options["connect_args"] = {"timeout": _WAIT_SECONDS}
+        if read_only:
+            address = _for_reading(address)
+        else:
+            _make_folder(address)
+    elif read_only:
+        options["execution_options"] = {"postgresql_readonly": True}
     # allow_nan=False: NaN would be written as a bare word that no JSON reader but Python's takes.
     options["json_serializer"] = functools.partial(json.dumps, allow_nan=False)
     with host_errors(url):
@@ -55,10 +64,10 @@ def connect(url: str) -> Engine:
                 f"for PostgreSQL with: pip install 'psycopg[binary]'"
             ) from error
         if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "connect", _prepare_reader if read_only else _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
         try:
-            _make_tables(engine, url)
+            _check_tables(engine, url) if read_only else _make_tables(engine, url)
         except BaseException:
             engine.dispose()
             raise
@@ -117,17 +126,31 @@ def _make_folder(address: URL) -> None:
             ) from error
 
 
+def _for_reading(address: URL) -> URL:
+    """Return the address by which SQLite neither makes nor changes the file."""
+    file = address.database or ":memory:"
+    if file == ":memory:":
+        return address  # nobody else's, and gone with the connection
+    options = {**address.query, "mode": "ro", "uri": "true"}
+    if not file.startswith("file:"):
+        path = Path(file).absolute()
+        if not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists():
+            options["immutable"] = "1"  # else SQLite would need its two side files, which cannot be made there
+        file = path.as_uri()
+    return address.set(database=file, query=options)
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    _prepare_reader(connection, _)
+    for pragma in ("journal_mode = WAL", "foreign_keys = ON", "synchronous = NORMAL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_reader(connection: sqlite3.Connection, _: object) -> None:
     # The driver would begin transactions by itself, and late: a reader that turns writer then fails at once
     # instead of waiting for the other writer. With isolation_level None, _begin_sqlite does.
     connection.isolation_level = None
-    for pragma in (
-        "journal_mode = WAL",
-        "foreign_keys = ON",
-        "synchronous = NORMAL",
-        f"busy_timeout = {_WAIT_SECONDS}000",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA busy_timeout = {_WAIT_SECONDS}000")
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -144,7 +167,22 @@ def _make_tables(engine: Engine, url: str) -> None:
         if fresh:
             Base.metadata.create_all(connection)
             connection.execute(insert(SchemaVersion).values(version=SCHEMA_VERSION))
-        found = connection.scalar(select(SchemaVersion.version))
+        _check_version(connection, url)
+
+
+def _check_tables(engine: Engine, url: str) -> None:
+    """Refuse a database without the tables, and leave it as it is."""
+    with engine.begin() as connection:
+        if not inspect(connection).has_table(SchemaVersion.__tablename__):
+            raise HostError(
+                f"the database {shown_url(url)} holds no review records; give the one that `pairx-plugin run` or "
+                f"`pairx-plugin demo` wrote"
+            )
+        _check_version(connection, url)
+
+
+def _check_version(connection: Connection, url: str) -> None:
+    found = connection.scalar(select(SchemaVersion.version))
     if found != SCHEMA_VERSION:
         raise HostError(
             f"the database {shown_url(url)} holds tables of version {found}, this host reads version "

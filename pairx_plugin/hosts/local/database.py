@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from pairx_hooks import Annotation, Failure
@@ -15,6 +14,7 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from ...closable import Closable
 from ...errors import HostError
 from .annotations import Problem
 from .connection import connect, host_errors, shown_url
@@ -48,12 +48,13 @@ class ExplanationEntry:
     record_path: str | None = None
 
 
-class ReviewDatabase:
+class ReviewDatabase(Closable):
     """Match-review records in SQLite or PostgreSQL; threads and processes may share one.
 
     Args:
         url: SQLAlchemy URL, such as ``sqlite:///reviews.sqlite3`` or
             ``postgresql://user:password@server/database``.
+        read_only: what is not there is not made, and no method that writes may be called.
 
     Raises:
         HostUnavailable: the database does not answer; every method may raise it too.
@@ -61,17 +62,9 @@ class ReviewDatabase:
             refusal.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._url = url
-        self._engine: Engine = connect(url)
-
-    def __enter__(self) -> ReviewDatabase:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._engine: Engine = connect(url, read_only=read_only)
 
     def __repr__(self) -> str:
         return f"<ReviewDatabase {self.shown_url}>"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ...atomic_files import replacing
 
 __all__ = ["EmbeddingCache"]
 
@@ -52,8 +51,8 @@ class EmbeddingCache:
         if len(sizes) > 1:  # the same fingerprint with two sizes can only be a damaged file
             merged = self._added
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            _write(self._path, merged)
+            with replacing(self._path) as file:
+                np.savez(file, chip_sha256=np.array(list(merged)), embedding=np.stack(list(merged.values())))
         except OSError as error:
             logger.warning("embeddings are not kept, %s cannot be written: %s", self._path, error)
             return
@@ -73,16 +72,3 @@ class EmbeddingCache:
             return {}
         usable = np.isfinite(vectors).all(axis=1)
         return {str(key): vector for key, vector in zip(keys[usable], vectors[usable])}
-
-
-def _write(path: Path, embeddings: Mapping[str, NDArray[np.float32]]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem[:20], suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(
-                file, chip_sha256=np.array(list(embeddings)), embedding=np.stack(list(embeddings.values()))
-            )
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -9,95 +9,35 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from pairx_hooks import (
-    Annotation,
     Candidate,
     Explanation,
     ExplanationRequest,
     Failure,
-    OwnFailure,
     RankedQuery,
     ReviewManager,
-    Status,
     build_manager,
-    hookimpl,
 )
 
-from ...chips import Chip
 from ...hook_requests import request_of
 from ...settings import Settings
 from ..base import Progress
+from ..host_plugin import HostPlugin, HostRecords
 
-__all__ = ["HostPlugin", "HostRecords", "explain_rankings"]
+__all__ = ["KeptRecords", "explain_rankings"]
 
 logger = logging.getLogger(__name__)
 
 
-class HostRecords(Protocol):
-    """What the host's plugin needs of the host."""
-
-    def embedding_model(self, model_id: str) -> Any | None:
-        """Return the loaded network if `model_id` is its id."""
-        ...
-
-    def known_chip(self, annotation_id: str) -> Chip | None:
-        """Return the ranked chip of one of the host's annotations."""
-        ...
-
-    def attach(self, ranked_query: RankedQuery, explanations: Sequence[Explanation]) -> None:
-        """Write explanations onto the review records."""
-        ...
+class KeptRecords(HostRecords, Protocol):
+    """A host that knows what it has attached."""
 
     def attached(self, query_id: str) -> Collection[str]:
         """Return the candidates of a query that have something attached."""
         ...
-
-
-class HostPlugin:
-    """Gives plugins the loaded network and the ranked chips, and keeps what they explain.
-
-    Args:
-        records: the host.
-        advance: called once for every candidate that is done.
-    """
-
-    def __init__(self, records: HostRecords, advance: Callable[[], None]) -> None:
-        self._records, self._advance = records, advance
-
-    @hookimpl
-    def provide_embedding_model(self, model_id: str) -> Any | None:
-        """Return the network that ranked, the loaded one itself."""
-        return self._records.embedding_model(model_id)
-
-    @hookimpl
-    def load_chip(self, annotation: Annotation) -> Chip | None:
-        """Return the chip that was ranked, whatever else the annotation says by now; None for a stranger's.
-
-        Raises:
-            OwnFailure: it is one of the host's, and cannot be cut any more; what others would cut was not ranked.
-        """
-        try:
-            return self._records.known_chip(annotation.annotation_id)
-        except Exception as error:
-            raise OwnFailure.of(error) from error
-
-    @hookimpl
-    def attach_explanations(self, ranked_query: RankedQuery, explanations: Sequence[Explanation]) -> None:
-        """Write pictures, JSON records and review records."""
-        self._records.attach(ranked_query, explanations)
-
-    @hookimpl
-    def explanation_finished(self) -> None:
-        """Count a candidate that is done."""
-        self._advance()
-
-    @hookimpl
-    def explanation_failed(self) -> None:
-        """Count a candidate that failed; it is done as well."""
-        self._advance()
 
 
 class _Steps:
@@ -129,7 +69,7 @@ class _Steps:
 
 
 def explain_rankings(
-    records: HostRecords,
+    records: KeptRecords,
     ranked_queries: Sequence[RankedQuery],
     settings: Settings,
     *,
@@ -191,7 +131,7 @@ def _explain(manager: ReviewManager, ranked: RankedQuery, request: ExplanationRe
         logger.exception("query %s: explanations could not be handed round", ranked.query_id)
 
 
-def _fill_in(records: HostRecords, ranked: RankedQuery, top_k: int, refusal: Failure | None) -> None:
+def _fill_in(records: KeptRecords, ranked: RankedQuery, top_k: int, refusal: Failure | None) -> None:
     """Attach a failure to each candidate that nothing is attached to, so that no record waits for ever."""
     there = records.attached(ranked.query_id)
     failure = refusal or Failure(
@@ -205,14 +145,7 @@ def _fill_in(records: HostRecords, ranked: RankedQuery, top_k: int, refusal: Fai
 
 
 def _without(ranked: RankedQuery, candidate: Candidate, top_k: int, failure: Failure) -> Explanation:
-    asked = candidate.rank <= top_k
-    return Explanation(
-        query_id=ranked.query_id,
-        candidate_id=candidate.annotation.annotation_id,
-        rank=candidate.rank,
-        status=Status.FAILED if asked else Status.SKIPPED,
-        failure=failure if asked else None,
-    )
+    return Explanation.without_evidence(ranked, candidate, failure if candidate.rank <= top_k else None)
 
 
 def _in_words(error: BaseException) -> str:

@@ -7,12 +7,12 @@ import time
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any
 
 from pairx_hooks import Annotation, Explanation, Failure, RankedQuery
 
 from ...chips import Chip
+from ...closable import Closable
 from ...errors import HostError, SettingsError
 from ...settings import Settings
 from ..base import Progress
@@ -37,7 +37,7 @@ class _Unranked:
     failure: Failure
 
 
-class LocalHost:
+class LocalHost(Closable):
     """A small re-identification pipeline with a review database.
 
     One at a time: a host object is not meant to be shared by threads, its database may be.
@@ -68,14 +68,6 @@ class LocalHost:
         self._database: ReviewDatabase | None = None
         self._ready: Prepared | None = None
         self._keeper: ExplanationKeeper | None = None
-
-    def __enter__(self) -> LocalHost:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the database."""

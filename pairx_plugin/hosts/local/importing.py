@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import tempfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 from pairx_hooks import Annotation, RankedQuery
 
+from ...atomic_files import write_whole
 from ...errors import ChipForbidden, StoreError
 from ...photographs import read_photograph
 from ...review.imported import UNNAMED, AnnotationDiffers, ImportedTask
@@ -93,10 +92,7 @@ def _kept(annotation: Annotation, gate: PhotographGate, folder: Path) -> Annotat
     path = folder / f"{hashlib.sha256(content).hexdigest()}.img"
     if not path.exists():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as stream:
-                stream.write(content)
-            os.replace(stream.name, path)
+            write_whole(path, content)
         except OSError as error:
             raise StoreError(f"the photograph {label!r:.80} cannot be kept: {error.strerror or error}") from error
     name = Path(label.replace("\\", "/")).name if not label.startswith("data:") else ""

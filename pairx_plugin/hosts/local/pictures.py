@@ -6,14 +6,13 @@ import errno
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pairx_hooks import Artifact, Explanation, Failure, RankedQuery, Status
 
+from ...atomic_files import write_whole
 from .database import ExplanationEntry
 
 __all__ = ["write_explanation"]
@@ -39,7 +38,7 @@ def write_explanation(output: Path, ranked_query: RankedQuery, explanation: Expl
     record_path: str | None = None
     if record is not None:
         try:
-            _write(folder / "explanation.json", _encoded(record))
+            write_whole(folder / "explanation.json", _encoded(record))
             record_path = (folder / "explanation.json").relative_to(output).as_posix()
         except OSError as error:
             failure = _joined([*([failure] if failure else []), _failure(error, "the JSON record")])
@@ -69,7 +68,7 @@ def _write_pictures(
     for artifact in explanation.artifacts:
         try:
             path = folder / _file_name(artifact, taken)
-            _write(path, artifact.data)
+            write_whole(path, artifact.data)
         except (OSError, ValueError) as error:
             failures.append(_failure(error, f"the picture '{artifact.version}'"))
         else:
@@ -130,19 +129,6 @@ def _asset(picture: Mapping[str, Any]) -> dict[str, Any]:
 
 def _encoded(record: Mapping[str, Any]) -> bytes:
     return json.dumps(record, indent=1, allow_nan=False).encode("ascii")
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)  # mkstemp's files are the owner's alone; a web server reads these
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _failure(error: Exception, what: str) -> Failure:

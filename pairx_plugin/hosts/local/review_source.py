@@ -6,21 +6,22 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Union
+from typing import Any
 
 from pairx_hooks import Annotation, Candidate, build_manager
 from sqlalchemy import Connection, update
 
 from ...chips import Chip, cut_chip
+from ...closable import Closable
 from ...errors import ChipError, HostError, PairXError
-from ...explanation import PairExplanation
 from ...photographs import read_photograph
 from ...review import (
     Decision,
     EvidenceRequest,
     ExplainerChoice,
+    Found,
     LayerChoice,
     ReviewQuery,
     ReviewTask,
@@ -30,6 +31,7 @@ from ...review import (
     choose_layers,
     explain_in_steps,
     explainer_choices,
+    rivals_first,
 )
 from ...review.imported import ImportedTask
 from ...settings import PREFIX, Settings
@@ -48,13 +50,14 @@ logger = logging.getLogger(__name__)
 _CHIPS, _TASKS, _CHIP_SIDE = 96, 16, 1024
 
 
-class LocalReviewSource:
+class LocalReviewSource(Closable):
     """Reviews of the sample host's runs; one run is one task.
 
     Args:
         url: of the review database.
         model: the loaded network; the one that a run was made with is loaded when it is first needed, where none
             is given.
+        model_options: of the loader; a run's record holds none, since one of them consents to foreign code.
         pictures: folder that the paths of pictures start from; the newest run's own by default.
         gate: to the photographs that imported tasks may name; without one, none is imported.
 
@@ -67,6 +70,7 @@ class LocalReviewSource:
         url: str,
         *,
         model: Any = None,
+        model_options: Mapping[str, Any] | None = None,
         pictures: Path | None = None,
         gate: PhotographGate | None = None,
     ) -> None:
@@ -75,6 +79,7 @@ class LocalReviewSource:
         self._engine = connect(url)
         self.decisions = SqlDecisionLog(self._engine, _note_on_review)
         self._given_model, self._models = model, dict[str, Any]()
+        self._model_options = dict(model_options or {})
         self._chips: OrderedDict[tuple[str, int], Chip] = OrderedDict()
         self._tasks: OrderedDict[str, ReviewTask] = OrderedDict()
         self._layers: tuple[LayerChoice, ...] = ()
@@ -83,14 +88,6 @@ class LocalReviewSource:
         self._lock = threading.RLock()
         runs = self._database.runs()
         self.pictures = pictures or (Path(str(runs[0].config.get("output") or ".")) if runs else None)
-
-    def __enter__(self) -> LocalReviewSource:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the connections back."""
@@ -176,7 +173,7 @@ class LocalReviewSource:
 
     def explain(
         self, query: ReviewQuery, candidate: Candidate, request: EvidenceRequest, cancelled: Any
-    ) -> Iterator[Union[Step, PairExplanation]]:
+    ) -> Iterator[Found]:
         """Explain a pair with the network that ranked, lines first."""
         run = self._run(query.task_id)
         if run is None:
@@ -190,7 +187,9 @@ class LocalReviewSource:
         chips = self._cut(query.ranked_query.query, run.config), self._cut(candidate.annotation, run.config)
         explainer = self._manager.explainers()[request.explainer].create()
         settings = with_calibration(_settings(run, request), self._url)
-        yield from explain_in_steps(model, *chips, explainer, settings, cancelled)
+        config, ranked = run.config, query.ranked_query
+        ranking = partial(rivals_first, ranked, candidate, lambda annotation: self._cut(annotation, config))
+        yield from explain_in_steps(model, *chips, explainer, settings, cancelled, request=request, ranking=ranking)
 
     def import_task(self, task: ImportedTask) -> str:
         """Keep a ranking that was made elsewhere as a run; see :mod:`.importing`."""
@@ -216,7 +215,7 @@ class LocalReviewSource:
                 else:
                     from ...models.provided import load_model  # it brings torch
 
-                    self._models[name] = load_model(name)
+                    self._models[name] = load_model(name, **self._model_options)
                 self._layers = choose_layers(self._models[name])
             return self._models[name]
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ....atomic_files import replacing
 from ....errors import ModelError, StoreError
 from ....models.embedding import EmbeddingModel
 from ....models.layers import list_layers
@@ -67,8 +68,8 @@ def pooled_features(
     pooled: NDArray[np.float32] = np.concatenate(parts)
     if kept is not None:
         try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(kept, key=np.array(key), pooled=pooled)
+            with replacing(kept) as file:
+                np.savez(file, key=np.array(key), pooled=pooled)
         except OSError as error:
             raise StoreError(f"cannot keep the features at {str(kept)!r}: {error.strerror or error}") from error
     return pooled
