@@ -27,6 +27,7 @@ from pairx_plugin.review import (
     EvidenceRequest,
     ExplainerChoice,
     LayerChoice,
+    Partners,
     ReviewQuery,
     ReviewTask,
     SqlDecisionLog,
@@ -48,8 +49,9 @@ class ScriptedSource:
             :attr:`gate`), ``stuck`` (it waits for the gate before anything), ``failed`` (may be tried again, and then
             works), ``broken`` (never works), ``unsupported``, ``lines`` (colours never come), ``lost`` (the photograph
             cannot be opened), ``stale_chip``, ``stale_model``, ``doubtful``, ``few`` (too few links), ``maps`` (signed
-            maps and no links), ``kept`` (the host has kept lines), ``kept_failed`` (the host has kept a failure, and it
-            works now).
+            maps and no links), ``signed`` (the links' maps have signs), ``partners`` (every pair of places is known),
+            ``outside`` (the animal covers the left half of the candidate), ``kept`` (the host has kept lines),
+            ``kept_failed`` (the host has kept a failure, and it works now).
         names: of the candidates, by rank; hostile ones included.
     """
 
@@ -111,6 +113,10 @@ class ScriptedSource:
     def explainers(self) -> Sequence[ExplainerChoice]:
         return [
             ExplainerChoice(explainer_id="pairx", title="PAIR-X", summary="Links."),
+            ExplainerChoice(explainer_id="rivals", title="Rivals"),
+            ExplainerChoice(
+                explainer_id="rivals", title="Rivals", variant="triplet", options={"attention_mode": "triplet"}
+            ),
             ExplainerChoice(explainer_id="other", title="Other", usable=False, reason="it needs another package"),
         ]
 
@@ -149,6 +155,8 @@ class ScriptedSource:
             return
         if how == "lines":
             return
+        if how == "partners":
+            yield scripted_partners()
         yield self._found(query.ranked_query, rank, request, Status.READY, request.k_colors)
 
     def _wait(self, cancelled: Any) -> None:
@@ -167,6 +175,8 @@ class ScriptedSource:
             "date": "2025-11-20",
             "file_name": self.names.get(-rank, f"IMG_00{rank}3.jpg"),
         }
+        if extra["how"] == "outside":
+            extra["segmentation"] = [_left_half(100 * number + rank)]
         annotation = Annotation(
             annotation_id=f"c{number}-{rank}",
             image=f"/secret/place/{rank}.jpg",
@@ -241,6 +251,8 @@ def scripted_evidence(rank: int, request: EvidenceRequest, k_colors: int, how: s
     )
     none = np.zeros((0, *INPUT), np.float32)
     maps = [np.stack([_blob(point) for point in side[:k_colors]]) if k_colors else none for side in points]
+    if how == "signed" and k_colors:
+        maps = [side - 0.8 * np.roll(side, 30, axis=2) for side in maps]
     layer = LayerEvidence(
         layer_key=request.layer_key or "blocks.3",
         relevance_0=grids[0],
@@ -253,6 +265,22 @@ def scripted_evidence(rank: int, request: EvidenceRequest, k_colors: int, how: s
     )
     doubt = Doubt(code="FEW_MATCHES", message="few", values={"layer": "blocks.3", "matches": n})
     return PairEvidence(similarity=0.8, layers=(layer,), doubts=(doubt,) if how == "doubtful" else ())
+
+
+def scripted_partners() -> Partners:
+    """Every cell adds most together with the one to its right, and takes most from the one below it."""
+    rows, cols = GRID
+    table = np.full((rows * cols, rows * cols), 1e-4, np.float32)
+    for cell in range(rows * cols):
+        row, col = divmod(cell, cols)
+        table[cell, row * cols + min(cols - 1, col + 1)] += 0.01
+        table[cell, min(rows - 1, row + 1) * cols + col] -= 0.02
+    return Partners(table=table, grids=(GRID, GRID))
+
+
+def _left_half(seed: int) -> list[float]:
+    height, width = _photograph(seed).shape[:2]
+    return [0, 0, width / 2, 0, width / 2, height, 0, height]
 
 
 def _maps(request: EvidenceRequest) -> LayerEvidence:

@@ -23,6 +23,7 @@ __all__ = [
     "Scale",
     "as_field",
     "grey_map",
+    "hatching",
     "map_scale",
     "pixel_overlay",
     "relevance_overlay",
@@ -38,6 +39,9 @@ _SMOOTHING = 1 / 110  # of a pixel map's longer side: relevance is grainy from s
 _MAX_SIDE = (
     320  # of a field that is drawn: smoothed, it holds nothing finer, and colour is cheap to mix at this size
 )
+_HATCH_STEPS = 42  # strokes of the hatching along the shorter side of a picture
+_HATCH_LEAST = 7  # pixels from one stroke to the next
+_HATCH_DARK, _HATCH_LIGHT = 0.5, 0.35  # of full strength: how much a stroke darkens, and the line beside it lightens
 _FLOOR = 0.06  # strengths below this leave the photograph alone
 
 
@@ -49,10 +53,11 @@ class Scale(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """One colour of an overlay: its strength (h, w) in [0, 1] and its RGB."""
+    """One colour of an overlay: its strength (h, w) in [0, 1], its RGB, and whether it is hatched besides."""
 
     strength: Field
     colour: RGB
+    hatched: bool = False
 
 
 def as_field(values: ArrayLike) -> Field:
@@ -130,7 +135,7 @@ def relevance_overlay(
     opacity: float = 0.8,
     gamma: float = 1.0,
 ) -> Pixels:
-    """Lay a layer's relevance over a chip in one hue; negative values, if there are any, in another.
+    """Lay a layer's relevance over a chip in one hue; negative values, if there are any, in another, hatched.
 
     Args:
         chip: (H, W, 3) uint8 RGB.
@@ -157,7 +162,7 @@ def relevance_overlay(
     layers = []
     for sign, colour in zip((1.0, -1.0), colours):
         part = np.maximum(canvas.resized_field(np.maximum(field * sign, 0.0), size, smooth=True), 0.0)
-        layers.append(Layer(_strength(part, limit, gamma), colour))
+        layers.append(Layer(_strength(part, limit, gamma), colour, sign < 0))
     return tinted(chip, layers, opacity)
 
 
@@ -173,7 +178,7 @@ def pixel_overlay(
 ) -> Pixels:
     """Lay the pixel maps of several matches over a chip, each in its own hue on its own scale.
 
-    Where any scale has signs, hue says the sign instead: all maps in the palette's `positive` and `negative`.
+    Where any scale has signs, hue says the sign instead: all maps in the palette's `positive` and, hatched, `negative`.
 
     Args:
         chip: (H, W, 3) uint8 RGB.
@@ -191,7 +196,7 @@ def pixel_overlay(
     for field, colour, scale in zip(fields, colours, scales):
         layers.append(Layer(_strength(field, scale.vmax, gamma), palette.positive if signed else colour))
         if signed:
-            layers.append(Layer(_strength(-field, scale.vmax, gamma), palette.negative))
+            layers.append(Layer(_strength(-field, scale.vmax, gamma), palette.negative, True))
     return tinted(chip, layers, opacity)
 
 
@@ -199,7 +204,8 @@ def tinted(chip: Pixels, layers: Sequence[Layer], opacity: float) -> Pixels:
     """Lay colours over a greyed photograph; where several meet, the stronger wins most of the mixture.
 
     Per pixel, with strength s of the mixture and hue h: ``out = base * ((1 - s) + s * 0.5 * h) + s * 0.6 *
-    h``, that is, the photograph's lightness goes on modulating the colour.
+    h``, that is, the photograph's lightness goes on modulating the colour. Hatched layers get strokes as strong as they
+    are, which tell them from the others without their hue.
     """
     base = canvas.faded(chip, colour=0.0, contrast=0.88, lift=18.0)
     if not layers:
@@ -213,7 +219,29 @@ def tinted(chip: Pixels, layers: Sequence[Layer], opacity: float) -> Pixels:
     factor = 1.0 - cover + cover * np.float32(0.5) * hue
     addend = cover * np.float32(0.6 * 255.0) * hue
     size = (chip.shape[0], chip.shape[1])
-    return canvas.multiply_add(base, canvas.resized_field(factor, size), canvas.resized_field(addend, size))
+    out = canvas.multiply_add(base, canvas.resized_field(factor, size), canvas.resized_field(addend, size))
+    strokes = [layer.strength for layer in layers if layer.hatched]
+    if not strokes:
+        return out
+    return _hatched(out, canvas.resized_field(np.stack(strokes).max(axis=0) * np.float32(opacity), size))
+
+
+def hatching(size: tuple[int, int], step: int) -> Field:
+    """Return (h, w) float32 strokes from the lower left to the upper right: -1 dark, 1 light beside it, else 0."""
+    rows, cols = np.ogrid[: size[0], : size[1]]
+    phase = ((rows + cols) % step) / step
+    strokes: Field = np.where(phase < 0.3, -1.0, np.where(phase < 0.45, 1.0, 0.0)).astype(np.float32)
+    return strokes
+
+
+def _hatched(picture: Pixels, strength: Field) -> Pixels:
+    size = (picture.shape[0], picture.shape[1])
+    strokes = hatching(size, max(_HATCH_LEAST, min(size) // _HATCH_STEPS))
+    cover = np.where(strokes < 0, np.float32(_HATCH_DARK), np.float32(_HATCH_LIGHT)) * np.abs(strokes)
+    cover = (cover * np.clip(strength, 0.0, 1.0))[..., None]
+    light = np.where(strokes > 0, np.float32(255.0), np.float32(0.0))[..., None]
+    factor, addend = (np.broadcast_to(field, (*size, 3)) for field in (1 - cover, cover * light))
+    return canvas.multiply_add(picture, factor, addend)
 
 
 def check_chip(chip: Any) -> None:

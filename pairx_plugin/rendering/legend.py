@@ -9,6 +9,7 @@ import numpy as np
 
 from . import canvas
 from .canvas import Pixels
+from .colour_maps import hatching
 from .labels import Plate, draw_plate, plate_size
 from .lettering import Lettering
 from .lines import draw_strokes
@@ -41,7 +42,10 @@ COLOURS_EACH = (
     f"of its own: do not compare them. {_PROOF}"
 )
 RELEVANCE = "The fuller the colour, the more the place counted in comparing the two photographs."
-SIGNED = "One colour speaks for the similarity of the two photographs, the other against it; the fuller, the more."
+SIGNED = (
+    "One colour speaks for the similarity of the two photographs, the other, hatched, against it; the fuller, the "
+    "more."
+)
 OWN_SCALE = "Each photograph has a scale of its own."
 
 _INK: RGB = (45, 45, 45)
@@ -50,12 +54,13 @@ _CAPITAL = 10.5  # height of capitals, in units
 
 @dataclass(frozen=True, kw_only=True)
 class Swatch:
-    """A sample: lines of `pens`, the plate of number `rank`, or a ramp up to `colour`; then a word or two."""
+    """A sample: lines of `pens`, the plate of number `rank`, or a ramp up to `colour`, hatched or not; then a word."""
 
     pens: tuple[Pen, ...] = ()
     rank: int = 0
     colour: RGB | None = None
     text: str = ""
+    hatched: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +89,10 @@ def colours_legend(layer: LayerEvidence, style: Style) -> Legend:
     fields = (layer.pixels_0, layer.pixels_1) if maps else (layer.relevance_0, layer.relevance_1)
     scale = f"{OWN_SCALE} {_PROOF}" if is_maps_only(layer) else _PROOF
     if any(bool((field < 0).any()) for field in fields):
-        both = Swatch(colour=palette.positive, text="for"), Swatch(colour=palette.negative, text="against")
+        both = (
+            Swatch(colour=palette.positive, text="for"),
+            Swatch(colour=palette.negative, text="against", hatched=True),
+        )
         return Legend(swatches=both, text=f"{SIGNED} {scale}")
     if not maps:
         return Legend(swatches=(Swatch(colour=palette.single, text="relevance"),), text=f"{RELEVANCE} {scale}")
@@ -159,7 +167,7 @@ def _draw_swatch(
     elif swatch.rank and swatch.colour is not None:
         x = _draw_number(pixels, swatch.rank, swatch.colour, x, y, unit)
     elif swatch.colour is not None:
-        x = _draw_ramp(pixels, swatch.colour, x, y, unit)
+        x = _draw_ramp(pixels, swatch.colour, x, y, unit, hatched=swatch.hatched)
     if swatch.text:
         _write(pixels, swatch.text, int(round(x)), y, lettering)
         x += lettering.width(swatch.text) + 12.0 * unit
@@ -177,11 +185,14 @@ def _draw_number(pixels: Pixels, rank: int, colour: RGB, x: float, y: float, uni
     return x + width - 3.0 * unit
 
 
-def _draw_ramp(pixels: Pixels, colour: RGB, x: float, y: float, unit: float) -> float:
+def _draw_ramp(pixels: Pixels, colour: RGB, x: float, y: float, unit: float, *, hatched: bool = False) -> float:
     width, height = int(round(110 * unit)), int(round(13 * unit))
     top, left = int(round(y - height / 2)), int(round(x))
     share = np.linspace(0.0, 1.0, width)[None, :, None]
     ramp = np.array([150.0, 150.0, 150.0]) * (1 - share) + np.array(colour, np.float64) * share
+    if hatched:
+        strokes = hatching((height, width), max(5, round(7 * unit)))[..., None] * share
+        ramp = np.where(strokes < 0, ramp * (1 + 0.5 * strokes), ramp + (255 - ramp) * 0.5 * strokes)
     room = pixels[top : top + height, left : left + width]
     room[...] = np.rint(np.broadcast_to(ramp, (height, width, 3)))[: room.shape[0], : room.shape[1]].astype(
         np.uint8

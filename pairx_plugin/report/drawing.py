@@ -6,6 +6,7 @@ stand; so no picture of lines is needed, and the page is smaller for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ class DrawnLink:
         dash: pattern in pixels; empty for an unbroken line.
         rings: (x, y, radius in x, radius in y) at either end.
         plates: (x, y, width, height) of the two numbers.
+        crosses: path data of a cross in each ring that lies outside of the animal.
         beyond: the counts of :data:`COUNTS` at which it is not shown.
     """
 
@@ -50,6 +52,7 @@ class DrawnLink:
     rings: tuple[tuple[float, ...], ...]
     plates: tuple[tuple[float, ...], ...]
     beyond: tuple[int, ...]
+    crosses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +110,7 @@ def _links(links: Sequence[Link], layout: Layout, grids: tuple[Grid, Grid]) -> l
     plates = [_plates(ends[side], ends[1 - side], radii[side], boxes[side], unit) for side in (0, 1)]
     drawn = []
     for index, link in enumerate(links):
+        away = [side for side in (0, 1) if link.inside[side] is False]
         pen = SAFE.pen(link.rank - 1)
         width = max(2.0, 3.0 * pen.weight * unit)
         points = path(ends[0][index], ends[1][index], radii, float(bent[index]))
@@ -120,9 +124,16 @@ def _links(links: Sequence[Link], layout: Layout, grids: tuple[Grid, Grid]) -> l
                 rings=tuple((*map(float, ends[side][index].round(1)), *radii[side]) for side in (0, 1)),
                 plates=tuple(found[index + 1] for found in plates if index + 1 in found),
                 beyond=tuple(count for count in COUNTS if link.rank > count),
+                crosses=tuple(_cross(ends[side][index], radii[side]) for side in away),
             )
         )
     return drawn
+
+
+def _cross(centre: NDArray[np.float64], radii: tuple[float, float]) -> str:
+    x, y = map(float, centre)
+    dx, dy = (radius * math.sqrt(0.5) for radius in radii)
+    return f"M{x - dx:.1f},{y - dy:.1f}L{x + dx:.1f},{y + dy:.1f}M{x - dx:.1f},{y + dy:.1f}L{x + dx:.1f},{y - dy:.1f}"
 
 
 def _ends(places: Sequence[Place | None], box: Box) -> NDArray[np.float64]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pairx_hooks import Artifact
 
+from ..atomic_files import replacing, unwritten
 from ..errors import MissingExtra, StoreError
 from .drawing import COUNTS, USUAL_COUNT
 from .messages import Messages
@@ -60,25 +59,16 @@ def write_report(
         StoreError: the file cannot be written.
     """
     parts = render_report(queries, run=run, title=title, language=language, pictures=pictures, on_query=on_query)
-    target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    except OSError as error:
-        raise _unwritten(target, error) from error
     size = 0
     try:
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as file:
             for part in parts:
                 # A path may hold bytes that are no UTF-8; a question mark in a caption is better than no report.
                 size += file.write(part.encode("utf-8", "replace"))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and not isinstance(error, StoreError):
-            raise _unwritten(target, error) from error
+    except StoreError:
         raise
+    except OSError as error:
+        raise unwritten("the report", path, error) from error
     return size
 
 
@@ -162,10 +152,3 @@ def _version() -> str:
         return metadata.version("pairx-plugin")
     except metadata.PackageNotFoundError:
         return "?"
-
-
-def _unwritten(path: Path, error: OSError) -> StoreError:
-    reason = error.strerror or str(error)
-    return StoreError(
-        f"the report {str(path)!r} cannot be written: {reason}; choose another place, or make room there"
-    )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Figures", "Grid", "LayerFacts", "Link", "Reason", "RecordFacts", "read_record"]
+__all__ = ["Figures", "Grid", "LayerFacts", "Link", "Reason", "RecordFacts", "number_of", "place_of", "read_record"]
 
 Place = tuple[float, float]
 Grid = tuple[int, int]
@@ -19,7 +19,11 @@ Grid = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """One match: its places as shares (x, y) of the chips, None where they are not known."""
+    """One match: its places as shares (x, y) of the chips, None where they are not known.
+
+    Attributes:
+        inside: whether each end lies on the animal; None where nobody knows.
+    """
 
     rank: int
     place_0: Place | None
@@ -27,6 +31,12 @@ class Link:
     share: float | None
     distance: float | None
     inlier: bool | None
+    inside: tuple[bool | None, bool | None] = (None, None)
+
+    @property
+    def outside(self) -> bool:
+        """Whether an end is known to lie beside the animal."""
+        return False in self.inside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +77,7 @@ class LayerFacts:
         grids: (rows, cols) of both feature maps where they are known.
         n_coloured: how many links have colours of their own.
         signed: whether the layer's maps hold what speaks against the similarity, too.
+        signed_colours: the same of the links' own maps.
     """
 
     layer_key: str
@@ -76,6 +87,17 @@ class LayerFacts:
     grids: tuple[Grid, Grid] | None = None
     n_coloured: int = 0
     signed: bool = False
+    signed_colours: bool = False
+
+    @property
+    def n_outside(self) -> int | None:
+        """How many links end beside the animal; None where nobody knows where it is."""
+        known = any(end is not None for link in self.links for end in link.inside)
+        return sum(link.outside for link in self.links) if known else None
+
+    def outlined(self, side: int) -> bool:
+        """Whether it is known of every link on which side of the animal's outline it ends."""
+        return bool(self.links) and all(link.inside[side] is not None for link in self.links)
 
     @property
     def maps_only(self) -> bool:
@@ -121,14 +143,14 @@ def read_record(record: Mapping[str, Any]) -> RecordFacts:
     further = [_layer(_mapping(layer)) for layer in _items(record.get("other_layers"))]
     versions = {_text(provenance.get("service")): _text(provenance.get("version"))}
     versions |= {name: _text(provenance.get(name)) for name in _PACKAGES}
-    times = [_number(value) for value in _mapping(provenance.get("seconds")).values()]
+    times = [number_of(value) for value in _mapping(provenance.get("seconds")).values()]
     return RecordFacts(
         record_id=_text(record.get("id")),
         created=_text(record.get("created")),
         algorithm=_text(record.get("algorithm")),
         model_id=_text(record.get("model_id")),
         model_fingerprint=_text(record.get("model_sha256")),
-        similarity=_number(record.get("similarity")),
+        similarity=number_of(record.get("similarity")),
         layers=(_layer(record), *further) if "layer_key" in record or "matches" in record else tuple(further),
         doubts=_reasons(record.get("warnings")),
         chip_doubts=(_chip_doubts(record, "query"), _chip_doubts(record, "candidate")),
@@ -143,7 +165,7 @@ def read_record(record: Mapping[str, Any]) -> RecordFacts:
 def _layer(layer: Mapping[str, Any]) -> LayerFacts:
     figures = layer.get("plausibility")
     maps = [_mapping(item) for item in _items(layer.get("maps"))]
-    lowest = [_number(item.get("vmin")) for item in maps if item.get("kind") == "intermediate"]
+    signed = {item.get("kind") for item in maps if (number_of(item.get("vmin")) or 0.0) < 0}
     return LayerFacts(
         layer_key=_text(layer.get("layer_key")),
         n_matches=_whole(layer.get("num_matches")),
@@ -151,19 +173,22 @@ def _layer(layer: Mapping[str, Any]) -> LayerFacts:
         figures=_figures(figures) if isinstance(figures, Mapping) else None,
         grids=_both([_mapping(layer.get("grid")).get(side) for side in ("0", "1")]),
         n_coloured=len({item.get("rank") for item in maps if item.get("kind") == "pixel"}),
-        signed=any(value is not None and value < 0 for value in lowest),
+        signed="intermediate" in signed,
+        signed_colours="pixel" in signed,
     )
 
 
 def _link(index: int, link: Mapping[str, Any]) -> Link:
     inlier = link.get("inlier")
+    inside = [value if isinstance(value, bool) else None for value in (link.get("inside0"), link.get("inside1"))]
     return Link(
         rank=_whole(link.get("rank")) or index,
-        place_0=_place(link.get("kpts0")),
-        place_1=_place(link.get("kpts1")),
-        share=_number(link.get("relevance_share")),
-        distance=_number(link.get("distance")),
+        place_0=place_of(link.get("kpts0")),
+        place_1=place_of(link.get("kpts1")),
+        share=number_of(link.get("relevance_share")),
+        distance=number_of(link.get("distance")),
         inlier=inlier if isinstance(inlier, bool) else None,
+        inside=(inside[0], inside[1]),
     )
 
 
@@ -173,13 +198,13 @@ def _figures(figures: Mapping[str, Any]) -> Figures:
         n_inliers=_whole(figures.get("n_inliers")),
         n_chance=_whole(figures.get("n_chance")),
         n_tested=_whole(figures.get("n_tested")),
-        irm_rob=_number(figures.get("irm_rob")),
-        irm_ref=_number(figures.get("irm_ref")),
-        match_coverage=_number(figures.get("match_coverage")),
+        irm_rob=number_of(figures.get("irm_rob")),
+        irm_ref=number_of(figures.get("irm_ref")),
+        match_coverage=number_of(figures.get("match_coverage")),
         reasons=_reasons(figures.get("reasons")),
-        likelihood_ratio=_number(calibration.get("likelihood_ratio")),
-        confirmed=_number(calibration.get("probability")),
-        confirmed_of_all=_number(calibration.get("prevalence")),
+        likelihood_ratio=number_of(calibration.get("likelihood_ratio")),
+        confirmed=number_of(calibration.get("probability")),
+        confirmed_of_all=number_of(calibration.get("prevalence")),
     )
 
 
@@ -213,8 +238,9 @@ def _both(values: Sequence[Any]) -> tuple[Grid, Grid] | None:
     return (int(a or 1), int(b or 1)), (int(c or 1), int(d or 1))
 
 
-def _place(value: Any) -> Place | None:
-    numbers = [_number(part) for part in _items(value)]
+def place_of(value: Any) -> Place | None:
+    """Return a place (x, y), or None where it is none."""
+    numbers = [number_of(part) for part in _items(value)]
     if len(numbers) != 2 or numbers[0] is None or numbers[1] is None:
         return None
     return numbers[0], numbers[1]
@@ -232,11 +258,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
+    """Return a finite number, or None where it is none."""
     usable = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if usable else None
 
 
 def _whole(value: Any) -> int | None:
-    number = _number(value)
+    number = number_of(value)
     return int(number) if number is not None and number == int(number) else None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import MissingExtra, StoreError
+from ..atomic_files import unwritten, write_whole
+from ..errors import MissingExtra
 from ..evidence import LayerEvidence
 from ..rendering.panels import render
 from ..rendering.pictures import encode
@@ -148,12 +147,6 @@ def _number(value: float | None) -> str:
 
 def _write(path: Path, data: bytes) -> int:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        return write_whole(path, data)
     except OSError as error:
-        raise StoreError(f"the contact sheet {str(path)!r} cannot be written: {error.strerror or error}") from error
-    return len(data)
+        raise unwritten("the contact sheet", path, error) from error

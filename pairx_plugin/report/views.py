@@ -9,6 +9,7 @@ from typing import Any
 
 from pairx_hooks import Artifact, Candidate, Explanation, Status
 
+from .animal import with_inside
 from .attributes import AttributesView, attributes_view
 from .bands import Band
 from .pictures import json_uri
@@ -24,7 +25,12 @@ _NO_RECORD = read_record({})
 
 @dataclass(frozen=True, kw_only=True)
 class LinkView:
-    """One row of the table of links."""
+    """One row of the table of links.
+
+    Attributes:
+        inside: whether it lies on the animal, in words; empty where nobody knows of any link.
+        outside: which of its ends lie beside the animal.
+    """
 
     rank: int
     place_0: str
@@ -32,6 +38,8 @@ class LinkView:
     share: str
     distance: str
     pose: str
+    inside: str = ""
+    outside: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +190,7 @@ def _candidate(
         return CandidateView(status=Status.SKIPPED.value, **common)
     own, others = query.notes.get(annotation.annotation_id, ()), query.notes.get(ranked.query.annotation_id, ())
     shown = bool(explanation.record or explanation.artifacts)
-    facts = read_record(explanation.record)
+    facts = read_record(with_inside(explanation.record, ranked.query, annotation))
     pictures = picture_views(query, candidate, file_name, explanation.artifacts, facts, words)
     return CandidateView(
         status=explanation.status.value,
@@ -227,14 +235,14 @@ def layer_view(candidate: Candidate, facts: RecordFacts, layer: LayerFacts, word
         band_words=words.say(f"BAND_{band.name}"),
         sentences=words.plausibility(layer),
         figures=[*words.figures(facts, layer), *_name_score(candidate, words)],
-        links=[_link(link, words) for link in layer.links],
+        links=[_link(link, words, known=layer.n_outside is not None) for link in layer.links],
         maps_only=layer.maps_only,
         band_means=words.band_means(layer.figures),
         calibration=words.calibration(layer.figures),
     )
 
 
-def _link(link: Link, words: Words) -> LinkView:
+def _link(link: Link, words: Words, *, known: bool) -> LinkView:
     pose = "POSE_UNKNOWN" if link.inlier is None else "POSE_YES" if link.inlier else "POSE_NO"
     return LinkView(
         rank=link.rank,
@@ -243,6 +251,8 @@ def _link(link: Link, words: Words) -> LinkView:
         share=words.number("SHARE", link.share),
         distance=words.number("DISTANCE", link.distance),
         pose=words.say(pose),
+        inside=words.inside(link) if known else "",
+        outside=(link.inside[0] is False, link.inside[1] is False),
     )
 
 

@@ -11,13 +11,14 @@ from .attribute_names import with_names
 from .bands import CHANCE_AT_LEAST, SOME_FACTOR, STRONG_FACTOR, Band, band_of, band_of_ratio
 from .messages import Messages
 from .queries import Decided, Note
-from .reading import Figures, LayerFacts, Place, Reason, RecordFacts
+from .reading import Figures, LayerFacts, Link, Place, Reason, RecordFacts
 
 __all__ = ["Words", "short"]
 
 _SETTINGS = ("k_lines", "k_colors", "mode", "channel_reduction", "similarity_seed", "seed")
 _EDGE_WIDTH = 0.06  # of a chip's side: the outermost cells of a 16 x 16 grid and no others
-_EDGE_SHARE, _EDGE_LEAST = 1 / 3, 3  # from so many links on, a reader is told
+_MANY_SHARE, _MANY_LEAST = 1 / 3, 3  # from so many links on, a reader is warned
+_INSIDE = {True: "Y", False: "N", None: "U"}
 
 
 class Words:
@@ -82,9 +83,13 @@ class Words:
         """Return what the figures of a layer say, sentence by sentence."""
         figures = layer.figures
         signs = [self.say("MAPS_SIGNED")] if layer.signed and not layer.n_coloured else []
+        signs += [self.say("COLOURS_SIGNED")] if layer.signed_colours else []
+        outside = [sentence for sentence in [self._outside(layer)] if sentence]
         if figures is None:
-            return [self.say("MAPS_ONLY" if layer.maps_only else "NO_FIGURES"), *signs]
-        sentences = [self._reason(reason) for reason in figures.reasons]
+            return [self.say("MAPS_ONLY" if layer.maps_only else "NO_FIGURES"), *outside, *signs]
+        # What lies outside is told by the links themselves, which explainers without figures have as well.
+        reasons = [reason for reason in figures.reasons if reason.code != "OUTSIDE_ANIMAL"]
+        sentences = [*(self._reason(reason) for reason in reasons), *outside]
         if figures.confirmed is not None and figures.confirmed_of_all is not None:
             sentences.append(self.say("CONFIRMED", share=figures.confirmed, of_all=figures.confirmed_of_all))
         shares = [link.share for link in layer.links if link.share is not None]
@@ -119,7 +124,7 @@ class Words:
             self.say.known(f"DOUBT_{doubt.code}", with_names(doubt.values, self.say), doubt.message or doubt.code)
             for doubt in facts.doubts
         ]
-        own += [self._at_edge(layer) for layer in facts.layers]
+        own += [doubt for layer in facts.layers for doubt in self._off_the_animal(layer)]
         sides = (("DOUBT_OF_QUERY", of_query), ("DOUBT_OF_CANDIDATE", of_candidate))
         for (key, notes), chip_doubts in zip(sides, facts.chip_doubts):
             told = {doubt.code for doubt in chip_doubts}
@@ -165,12 +170,37 @@ class Words:
         """Return the rule by which the band is chosen."""
         return self.say("HOW_BANDS_RULE", some=SOME_FACTOR, strong=STRONG_FACTOR, chance=CHANCE_AT_LEAST)
 
+    def inside(self, link: Link) -> str:
+        """Return whether a link lies on the animal."""
+        return self.say(f"INSIDE_{_INSIDE[link.inside[0]]}{_INSIDE[link.inside[1]]}")
+
+    def _outside(self, layer: LayerFacts) -> str:
+        """Return how many links end outside of the animal; nothing where nobody knows where it is."""
+        n, of = layer.n_outside, len(layer.links)
+        if n is None:
+            return ""
+        if n:
+            return self.say("OUTSIDE_SOME", n=n, of=of)
+        if layer.outlined(0) and layer.outlined(1):
+            return self.say("OUTSIDE_NONE", of=of)
+        return self.say("OUTSIDE_NONE_0" if layer.outlined(0) else "OUTSIDE_NONE_1")
+
+    def _off_the_animal(self, layer: LayerFacts) -> list[str]:
+        """Return doubts where much of the evidence lies beside the animal, or, not knowing where it is, at the edge."""
+        if layer.n_outside is None:
+            return [self._at_edge(layer)]
+        posed = [link for link in layer.links if link.inlier]
+        n_posed = sum(link.outside for link in posed)
+        if _is_many(n_posed, len(posed)):
+            return [self.say("DOUBT_POSE_OUTSIDE", n=n_posed, of=len(posed))]
+        many = _is_many(layer.n_outside, len(layer.links))
+        return [self.say("DOUBT_OUTSIDE_ANIMAL", n=layer.n_outside, of=len(layer.links))] if many else []
+
     def _at_edge(self, layer: LayerFacts) -> str:
         """Return a doubt where many links end in the outermost part of a chip, else nothing."""
         ends = [(link.place_0, link.place_1) for link in layer.links]
         n = sum(any(place is not None and _is_edge(place) for place in pair) for pair in ends)
-        many = n >= _EDGE_LEAST and n >= _EDGE_SHARE * len(ends)
-        return self.say("DOUBT_AT_EDGE", n=n, of=len(ends)) if many else ""
+        return self.say("DOUBT_AT_EDGE", n=n, of=len(ends)) if _is_many(n, len(ends)) else ""
 
     def _reason(self, reason: Reason) -> str:
         side = reason.values.get("side")
@@ -181,6 +211,10 @@ class Words:
 def short(digest: str, length: int = 19) -> str:
     """Return a digest's beginning, enough to tell two apart: ``sha256:154ece9c911e``."""
     return digest if len(digest) <= length else f"{digest[:length]}…"
+
+
+def _is_many(n: int, of: int) -> bool:
+    return n >= _MANY_LEAST and n >= _MANY_SHARE * of
 
 
 def _is_edge(place: Place) -> bool:

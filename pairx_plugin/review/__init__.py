@@ -22,10 +22,13 @@ from .choices import choose_layers, explainer_choices
 from .decisions import Decision, DecisionConflict, DecisionInvalid, DecisionLog, Pair
 from .guard import allowed_hosts, is_loopback
 from .options import ReviewOptions
+from .partners import Partners
+from .rivals import rivals_first
 from .server import ReviewServer
 from .source import (
     EvidenceRequest,
     ExplainerChoice,
+    Found,
     LayerChoice,
     ReviewQuery,
     ReviewSource,
@@ -46,8 +49,10 @@ __all__ = [
     "DecisionLog",
     "EvidenceRequest",
     "ExplainerChoice",
+    "Found",
     "LayerChoice",
     "Pair",
+    "Partners",
     "ReviewOptions",
     "ReviewQuery",
     "ReviewServer",
@@ -62,6 +67,7 @@ __all__ = [
     "explain_in_steps",
     "explainer_choices",
     "is_loopback",
+    "rivals_first",
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pairx_hooks import ReviewManager
@@ -10,11 +12,19 @@ from .source import ExplainerChoice, LayerChoice
 
 __all__ = ["choose_layers", "explainer_choices"]
 
+# Another question of the same explainer, by its id: the variant's code, and the options that make it. A rival comes
+# from the ranking, so this answers "why this one, and not that one".
+_VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "similarity_attention": {"triplet": {"attention_mode": "triplet"}},
+}
 _STAGES = ("inside a stage", "not a stage", "")
 
 
 def explainer_choices(manager: ReviewManager) -> tuple[ExplainerChoice, ...]:
-    """Return what the plugins of a manager register, PAIR-X first; one that cannot be made says why."""
+    """Return what the plugins of a manager register, PAIR-X first, each followed by its variants.
+
+    One that cannot be made says why.
+    """
     found = []
     for entry in manager.explainers().values():
         reason = ""
@@ -31,7 +41,13 @@ def explainer_choices(manager: ReviewManager) -> tuple[ExplainerChoice, ...]:
                 reason=reason,
             )
         )
-    return tuple(sorted(found, key=lambda item: item.explainer_id != "pairx"))
+    found.sort(key=lambda item: item.explainer_id != "pairx")
+    return tuple(choice for item in found for choice in (item, *_variants(item)))
+
+
+def _variants(choice: ExplainerChoice) -> list[ExplainerChoice]:
+    own = _VARIANTS.get(choice.explainer_id, {})
+    return [replace(choice, variant=variant, options=options) for variant, options in own.items()]
 
 
 def choose_layers(model: Any) -> tuple[LayerChoice, ...]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    case,
     event,
     func,
     insert,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import Double
 
-from .decisions import UNDECIDED, Decision, DecisionConflict, DecisionInvalid, Pair, effective
+from .decisions import UNDECIDED, Decision, DecisionConflict, DecisionInvalid, Pair, effective, newest
 
 __all__ = ["SqlDecisionLog", "decision_table"]
 
@@ -73,9 +74,8 @@ for _verb in ("UPDATE", "DELETE"):
         ).execute_if(dialect="sqlite"),
     )
 _PAIR = ("task_id", "query_id", "rank", "query_annotation", "candidate_annotation")
-_FIELDS = tuple(
-    item.name for item in dataclasses.fields(Decision) if item.name not in ("pair", "tags", "views", "explanation_ids")
-)
+_NO_COLUMNS = ("pair", "tags", "views", "explanation_ids", "back_to_skip")
+_FIELDS = tuple(item.name for item in dataclasses.fields(Decision) if item.name not in _NO_COLUMNS)
 
 
 class SqlDecisionLog:
@@ -107,7 +107,8 @@ class SqlDecisionLog:
             with self._writing() as connection:
                 last = self._last(connection, pair)
                 self._check(last, expected_version)
-                standing = effective(self._of_pair(connection, pair))
+                history = self._of_pair(connection, pair)
+                standing = effective(history)
                 if not standing or last is None:
                     raise DecisionInvalid("there is no decision on this pair that could be taken back", "version")
                 before = standing[-2] if len(standing) > 1 else Decision(pair=pair, evidence_decision=UNDECIDED)
@@ -123,7 +124,7 @@ class SqlDecisionLog:
                     timestamp_c1=0.0,
                     timestamp_c2=0.0,
                 )
-                return self._write(connection, taken, last)
+                return newest([*history, self._write(connection, taken, last)])
         except IntegrityError as error:
             raise self._conflict(pair, expected_version) from error
 
@@ -132,23 +133,24 @@ class SqlDecisionLog:
         wanted = select(decision_table).where(decision_table.c.query_id == query_id).order_by(decision_table.c.number)
         with self._engine.connect() as connection:
             found = [_decision(row) for row in connection.execute(wanted)]
-        return {decision.pair.candidate_annotation: decision for decision in found}
+        histories: dict[str, list[Decision]] = {}
+        for decision in found:
+            histories.setdefault(decision.pair.candidate_annotation, []).append(decision)
+        return {candidate: newest(history) for candidate, history in histories.items()}
 
     def counts(self, task_id: str) -> Mapping[str, int]:
         """Return how many pairs of each query are decided or were skipped, by query id."""
         table = decision_table.c
-        newest = (
-            select(func.max(table.number).label("number"))
+        # Every undo takes back one decision before it, so what stands is what is left of both.
+        standing = func.sum(case((table.action == "decide", 1), else_=-1))
+        pairs = (
+            select(table.query_id)
             .where(table.task_id == task_id)
             .group_by(table.query_id, table.candidate_annotation)
+            .having(standing > 0)
             .subquery()
         )
-        wanted = (
-            select(table.query_id, func.count())
-            .join(newest, table.number == newest.c.number)
-            .where((table.evidence_decision != UNDECIDED) | (table.action == "decide"))
-            .group_by(table.query_id)
-        )
+        wanted = select(pairs.c.query_id, func.count()).group_by(pairs.c.query_id)
         with self._engine.connect() as connection:
             return {query_id: int(count) for query_id, count in connection.execute(wanted)}
 
@@ -190,7 +192,7 @@ class SqlDecisionLog:
 
     def _last(self, connection: Connection, pair: Pair) -> Decision | None:
         found = self._of_pair(connection, pair)
-        return found[-1] if found else None
+        return newest(found) if found else None
 
     def _of_pair(self, connection: Connection, pair: Pair) -> list[Decision]:
         table = decision_table.c

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ..errors import PairXError
@@ -23,6 +23,7 @@ __all__ = [
     "DecisionLog",
     "Pair",
     "effective",
+    "newest",
 ]
 
 SCHEMA = "pairx.review/1"
@@ -85,6 +86,8 @@ class Decision:
             `timestamp_c2` when the reviewer's clock saw it and the decision; 0 where not known.
         views: what was looked at: ``{"view", "k", "ms"}``.
         supersedes: id of the pair's record before this one.
+        back_to_skip: True for an undo that leads back to a skip. It follows from the records before, so a log does not
+            keep it; :func:`newest` says it.
     """
 
     pair: Pair
@@ -104,6 +107,7 @@ class Decision:
     supersedes: str | None = None
     record_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     timestamp: float = field(default_factory=time.time)
+    back_to_skip: bool = False
 
     def __post_init__(self) -> None:
         _one_of("evidence_decision", self.evidence_decision, EVIDENCE_DECISIONS)
@@ -123,8 +127,8 @@ class Decision:
 
     @property
     def skipped(self) -> bool:
-        """True where the reviewer passed the pair over on purpose."""
-        return self.evidence_decision == UNDECIDED and self.action == "decide"
+        """True where the reviewer passed the pair over on purpose, and nothing else was decided since that stands."""
+        return self.evidence_decision == UNDECIDED and (self.action == "decide" or self.back_to_skip)
 
     def to_json(self) -> dict[str, Any]:
         """Return the record in schema ``pairx.review/1``."""
@@ -169,6 +173,19 @@ def effective(history: Sequence[Decision]) -> list[Decision]:
     return standing
 
 
+def newest(history: Sequence[Decision]) -> Decision:
+    """Return the newest record of one pair; where it takes a decision on a skipped pair back, it says that.
+
+    Args:
+        history: all records of the pair, oldest first; at least one.
+    """
+    record = history[-1]
+    if record.action != "undo" or record.evidence_decision != UNDECIDED:
+        return record
+    standing = effective(history)
+    return replace(record, back_to_skip=bool(standing))
+
+
 class DecisionLog(Protocol):
     """Where decisions are kept; nothing in it is ever changed or removed."""
 
@@ -193,7 +210,7 @@ class DecisionLog(Protocol):
         ...
 
     def latest(self, query_id: str) -> Mapping[str, Decision]:
-        """Return the newest record of each of the query's pairs, by the candidate's annotation id."""
+        """Return the newest record of each of the query's pairs by the candidate's annotation, see :func:`newest`."""
         ...
 
     def counts(self, task_id: str) -> Mapping[str, int]:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
-from .decisions import Decision, Pair
+from .decisions import Decision, Pair, newest
 from .failures import ApiFailure
 from .presenting import decision_json
 from .services import Services, reviewer_of, services_of
@@ -117,7 +117,7 @@ def as_json(request: Request, task_id: str) -> Response:
         "schema": "pairx.reviews/1",
         "task_id": task_id,
         "exported": datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "current": [decision.to_json() for decision in _newest(history)],
+        "current": [decision_json(decision) for decision in _newest(history)],
         "history": [decision.to_json() for decision in history],
     }
     return JSONResponse(body, headers=_attachment(task_id, "json"))
@@ -171,7 +171,10 @@ def _told(services: Services, decision: Decision) -> Response:
 
 
 def _newest(history: list[Decision]) -> list[Decision]:
-    return list({(item.pair.query_id, item.pair.candidate_annotation): item for item in history}.values())
+    pairs: dict[tuple[str, str], list[Decision]] = {}
+    for item in history:
+        pairs.setdefault((item.pair.query_id, item.pair.candidate_annotation), []).append(item)
+    return [newest(records) for records in pairs.values()]
 
 
 def _lines(decisions: list[Decision]) -> Iterator[str]:

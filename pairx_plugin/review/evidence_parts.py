@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pairx_hooks import Annotation, Candidate, Explanation, RankedQuery
+from pairx_hooks import Annotation, Candidate, Explanation, Failure, RankedQuery, Status
 
 from ..evidence import LayerEvidence
 from ..explanation import PairExplanation
 from ..rendering.colour_maps import Scale, as_field, grey_map, map_scale, shares, smoothed
 from ..rendering.legend import is_maps_only
 from ..rendering.pictures import encode
+from ..report.animal import with_inside
 
-__all__ = ["EvidenceParts", "kept_parts", "parts_of"]
+__all__ = ["GAMMA", "SIGNS", "EvidenceParts", "cut_short", "grey_mask", "kept_parts", "parts_of"]
 
-_SIGNS = {"for": 1.0, "against": -1.0}
+SIGNS = {"for": 1.0, "against": -1.0}
 GAMMA = 0.5  # of what is written into a mask: it lifts weak relevance, which eight bits would lose
 
 
@@ -57,39 +58,46 @@ def kept_parts(explanation: Explanation, ranked_query: RankedQuery, candidate: C
     return EvidenceParts(record=_annotated({**record, "maps": []}, ranked_query, candidate))
 
 
+def cut_short(parts: EvidenceParts, failure: Failure) -> EvidenceParts:
+    """Return parts that will not grow any more, and say in their record why."""
+    record = parts.record
+    errors = [*(record.get("errors") or ()), failure.to_json()]
+    return replace(parts, record={**record, "status": Status.PARTIAL.value, "errors": errors})
+
+
 def _maps(
     described: Sequence[Mapping[str, Any]], layer: LayerEvidence
 ) -> tuple[list[dict[str, Any]], dict[int, bytes]]:
     """Return the descriptions with their encoding, and the masks.
 
-    Both sides and all matches share one scale, but for maps of an explainer without matches, which share no unit. A
-    layer's map with signs becomes two, with ``sign`` "for" and "against".
+    Both sides and all matches share one scale, but for maps of an explainer without matches, which share no unit. Where
+    maps of a kind have signs, each becomes two, with ``sign`` "for" and "against".
     """
     pixels = [[smoothed(values) for values in maps] for maps in (layer.pixels_0, layer.pixels_1)]
     whole = [shares(values) for values in (layer.relevance_0, layer.relevance_1)]
-    signed = any(bool((values < 0).any()) for values in whole)
     pixel_scale, layer_scales = map_scale([*pixels[0], *pixels[1]]), [map_scale(whole)] * 2
     if is_maps_only(layer):
         layer_scales = [map_scale([values]) for values in whole]
+    signed = {"pixel": pixel_scale.vmin < 0, "intermediate": any(bool((values < 0).any()) for values in whole)}
     maps: list[dict[str, Any]] = []
     masks: dict[int, bytes] = {}
     for item in described:
         side, rank = int(item["side"]), item["rank"]
         values = whole[side] if rank is None else pixels[side][int(rank) - 1]
         vmax = layer_scales[side].vmax if rank is None else pixel_scale.vmax
-        for sign, factor in _SIGNS.items() if signed and rank is None else (("", 1.0),):
-            grey = _grey(values * np.float32(factor), vmax)
-            height, width = grey.shape
-            masks[len(maps)] = encode(grey, "png")
+        for sign, factor in SIGNS.items() if signed[str(item["kind"])] else (("", 1.0),):
+            masks[len(maps)] = grey_mask(values * np.float32(factor), vmax)
+            height, width = values.shape
             more = {"width": width, "height": height, "encoding": "gray8", "gamma": GAMMA}
             maps.append({**item, **more, **({"sign": sign} if sign else {})})
     return maps, masks
 
 
-def _grey(values: NDArray[np.float32], vmax: float) -> NDArray[np.uint8]:
+def grey_mask(values: NDArray[np.float32], vmax: float) -> bytes:
+    """Return a map as a PNG: white from `vmax` on, black where it is not above 0."""
     field_ = as_field(values)
     strength = np.power(np.clip(field_ / vmax, 0.0, 1.0), GAMMA) if vmax > 0 else np.zeros_like(field_)
-    return grey_map(strength, Scale(0.0, 1.0))
+    return encode(grey_map(strength, Scale(0.0, 1.0)), "png")
 
 
 def _annotated(record: Mapping[str, Any], ranked_query: RankedQuery, candidate: Candidate) -> dict[str, Any]:
@@ -99,7 +107,7 @@ def _annotated(record: Mapping[str, Any], ranked_query: RankedQuery, candidate: 
         annotation = ranked_query.query if image.get("role") == "query" else candidate.annotation
         images.append({**image, **_facts(annotation)})
     return {
-        **record,
+        **with_inside(record, ranked_query.query, candidate.annotation),
         "images": images,
         "score": candidate.score,
         "score_scale": ranked_query.score_scale,

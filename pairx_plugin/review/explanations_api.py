@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pairx_hooks import Candidate, Explanation, Failure, Status
 from pydantic import BaseModel, Field
 
-from .evidence_parts import EvidenceParts, kept_parts
+from .evidence_parts import SIGNS, EvidenceParts, grey_mask, kept_parts
 from .failures import ApiFailure
 from .jobs import Job, JobKey
+from .partners import Partners
 from .presenting import explanation_json
 from .services import Services, address, services_of
-from .source import EvidenceRequest, ReviewQuery
+from .source import EvidenceRequest, ExplainerChoice, ReviewQuery
 
 __all__ = ["Asked", "new_job", "router"]
 
 router = APIRouter(prefix="/review/v1")
 _MONTH = 30 * 24 * 3600
+_HOME = ("review", "v1", "explanations")
+_A_WHILE = "private, max-age=600"
+_LONGEST_BUDGET = 86_400.0  # seconds; no setting takes more
 
 
 class Asked(BaseModel):
@@ -29,6 +34,7 @@ class Asked(BaseModel):
     query: str = Field(max_length=200)
     rank: int = Field(ge=1)
     explainer: str = Field(default="pairx", max_length=100)
+    variant: str = Field(default="", max_length=40)
     layer_key: str = Field(default="", max_length=300)
     k_lines: int | None = Field(default=None, ge=1, le=100)
     k_colors: int | None = Field(default=None, ge=0, le=20)
@@ -52,7 +58,7 @@ def explainers(request: Request) -> dict[str, Any]:
     services = services_of(request)
     options = services.options
     return {
-        "explainers": [vars_of(item) for item in services.source.explainers()],
+        "explainers": [{**vars_of(item), "options": dict(item.options)} for item in services.source.explainers()],
         "layers": [{**vars_of(item), "grid": list(item.grid)} for item in services.source.layers()],
         "limits": {"k_lines": options.k_lines, "k_colors": options.k_colors, "time": options.time_limit},
         "usual_seconds": services.queue.usual_seconds,
@@ -96,6 +102,35 @@ def colour_map(request: Request, job_id: str, number: int) -> Response:
     return Response(data, media_type="image/png", headers={"Cache-Control": kept})
 
 
+@router.get("/explanations/{job_id}/partners/{side}/{row}/{col}")
+def partners(request: Request, job_id: str, side: int, row: int, col: int) -> Response:
+    """Where the partner of one cell of a side lies in the other: the cell that adds most with it, and two maps."""
+    job, found = _partners(request, job_id, side)
+    peak = found.peak(side, row, col)
+    rows, cols = found.grids[1 - side]
+    body = {
+        "side": side,
+        "cell": [row, col],
+        "place": None if peak is None else [(peak[1] + 0.5) / cols, (peak[0] + 0.5) / rows],
+        "grid": [rows, cols],
+        "value": None if peak is None else float(found.row(side, row, col)[peak]),
+        "maps": {
+            sign: address(request, *_HOME, job.job_id, "partners", side, row, col, f"{sign}.png") for sign in SIGNS
+        },
+    }
+    return JSONResponse(body, headers={"Cache-Control": _A_WHILE})
+
+
+@router.get("/explanations/{job_id}/partners/{side}/{row}/{col}/{sign}.png")
+def partner_map(request: Request, job_id: str, side: int, row: int, col: int, sign: str) -> Response:
+    """What each cell of the other side adds to the similarity with one cell, or takes from it, as a grey picture."""
+    _, found = _partners(request, job_id, side)
+    if sign not in SIGNS:
+        raise ApiFailure(404, "NOT_ASSOCIATED", f"a sign is one of: {', '.join(SIGNS)}")
+    grey = grey_mask(found.row(side, row, col) * np.float32(SIGNS[sign]), found.scale())
+    return Response(grey, media_type="image/png", headers={"Cache-Control": _A_WHILE})
+
+
 @router.delete("/explanations/{job_id}")
 def cancel(request: Request, job_id: str, reader: str = "") -> dict[str, Any]:
     """Say that a reader no longer waits; what nobody waits for is cancelled."""
@@ -122,19 +157,30 @@ def _known(services: Services, job_id: str) -> Job:
     return job
 
 
+def _partners(request: Request, job_id: str, side: int) -> tuple[Job, Partners]:
+    job = _known(services_of(request), job_id)
+    if job.partners is None or side not in (0, 1):
+        raise ApiFailure(404, "NOT_ASSOCIATED", "this explanation does not say which places belong together")
+    return job, job.partners
+
+
 def new_job(services: Services, query: ReviewQuery, candidate: Candidate, asked: Asked) -> Job:
     """Return a new job; kept evidence comes along, and what can never be made says so at once."""
     options = services.options
+    chosen = _chosen(services, asked)
     wanted = EvidenceRequest(
         explainer=asked.explainer,
         layer_key=asked.layer_key,
         k_lines=options.k_lines if asked.k_lines is None else asked.k_lines,
         k_colors=0 if asked.stage == "lines" else options.k_colors if asked.k_colors is None else asked.k_colors,
+        variant=chosen.variant,
+        options=chosen.options,
+        time_budget=min(options.time_limit, _LONGEST_BUDGET),
     )
     key = JobKey(task_id=query.task_id, query_id=query.ranked_query.query_id, rank=candidate.rank, request=wanted)
-    unusable = _unusable(services, wanted)
-    if unusable is not None:
-        return Job(key=key, query=query, candidate=candidate, status=Status.UNSUPPORTED, failure=unusable)
+    if not chosen.usable:
+        refused = Failure(code="EXPLAINER_UNUSABLE", message=chosen.reason)
+        return Job(key=key, query=query, candidate=candidate, status=Status.UNSUPPORTED, failure=refused)
     kept = _kept(query, candidate, wanted)
     changed = services.source.changed(query, candidate)
     if changed and not asked.anew:
@@ -150,21 +196,21 @@ def new_job(services: Services, query: ReviewQuery, candidate: Candidate, asked:
     return Job(key=key, query=query, candidate=candidate, parts=kept, priority=priority)
 
 
-def _unusable(services: Services, wanted: EvidenceRequest) -> Failure | None:
-    known = {item.explainer_id: item for item in services.source.explainers()}
-    if wanted.explainer not in known:
-        raise ApiFailure(
-            422, "EXPLAINER_UNKNOWN", f"no explainer {wanted.explainer!r}; there are: {', '.join(known)}",
-            field="explainer",
-        )
+def _chosen(services: Services, asked: Asked) -> ExplainerChoice:
+    """Return the explainer that was asked for, usable or not; refuse what there is not."""
+    choices = services.source.explainers()
+    known = {(item.explainer_id, item.variant): item for item in choices}
+    if (asked.explainer, asked.variant) not in known:
+        there = ", ".join(" ".join(filter(None, key)) for key in known)
+        field, value = ("variant", asked.variant) if (asked.explainer, "") in known else ("explainer", asked.explainer)
+        raise ApiFailure(422, "EXPLAINER_UNKNOWN", f"no {field} {value!r}; there are: {there}", field=field)
     layers = [item.key for item in services.source.layers() if item.key]
-    if wanted.layer_key and wanted.layer_key not in layers:
+    if asked.layer_key and asked.layer_key not in layers:
         raise ApiFailure(
-            422, "LAYER_UNKNOWN", f"no layer {wanted.layer_key!r} to choose; there are: {', '.join(layers)}",
+            422, "LAYER_UNKNOWN", f"no layer {asked.layer_key!r} to choose; there are: {', '.join(layers)}",
             field="layer_key",
         )
-    chosen = known[wanted.explainer]
-    return None if chosen.usable else Failure(code="EXPLAINER_UNUSABLE", message=chosen.reason)
+    return known[asked.explainer, asked.variant]
 
 
 def _kept(query: ReviewQuery, candidate: Candidate, wanted: EvidenceRequest) -> EvidenceParts | None:
@@ -175,6 +221,7 @@ def _kept(query: ReviewQuery, candidate: Candidate, wanted: EvidenceRequest) -> 
     record, params = kept.record, kept.record.get("params") or {}
     fits = (
         record.get("algorithm") == wanted.explainer
+        and not wanted.variant
         and wanted.layer_key in ("", record.get("layer_key"))
         and isinstance(params.get("k_lines"), int)
         and params["k_lines"] >= wanted.k_lines

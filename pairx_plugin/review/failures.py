@@ -86,7 +86,7 @@ async def _api_failure(request: Request, error: Exception) -> JSONResponse:
 async def _own_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PairXError)
     if isinstance(error, DecisionConflict):
-        current = error.current.to_json() if error.current else None
+        current = {**error.current.to_json(), "skipped": error.current.skipped} if error.current else None
         return _answer(request, 412, error.code, str(error), field="If-Match", more={"current": current})
     if isinstance(error, QueueFull):
         return _answer(request, 429, error.code, str(error), more={"retry_after": error.wait})

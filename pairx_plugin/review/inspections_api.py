@@ -5,6 +5,7 @@ A match result is a query here, by its id, and a prospect one of its candidates,
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from typing import Any
@@ -78,7 +79,7 @@ def _explained(services: Services, query: ReviewQuery, candidate: Candidate) -> 
     )
     reader = f"inspection-{secrets.token_hex(8)}"
     job = services.queue.ask(new_job(services, query, candidate, asked), reader, retry=True)
-    deadline = time.monotonic() + services.options.time_limit
+    deadline = time.monotonic() + (services.options.time_limit or math.inf)
     while not job.over and time.monotonic() < deadline:
         time.sleep(_LOOK)
     if not job.over:

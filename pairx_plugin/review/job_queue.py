@@ -12,16 +12,18 @@ from statistics import median
 from pairx_hooks import Failure, Status
 
 from ..errors import PairXError
-from ..explanation import PairExplanation, failure_of
-from .evidence_parts import parts_of
+from ..explanation import failure_of
+from .evidence_parts import cut_short, parts_of
 from .jobs import Job
-from .source import ReviewSource, Step
+from .partners import Partners
+from .source import Found, ReviewSource, Step
 
 __all__ = ["JobQueue", "QueueFull"]
 
 logger = logging.getLogger(__name__)
 
 OnChange = Callable[[Job], None]
+_GRACE = 0.1, 1.0  # share of the time limit and seconds after it in which an explainer may end by itself
 _REMEMBERED = 400  # jobs without evidence are small; more of them than this are forgotten, oldest first
 
 
@@ -43,7 +45,8 @@ class JobQueue:
         source: explains.
         on_change: told of every change, from any thread; it must return at once.
         size: how many may wait.
-        time_limit: seconds for one; what takes longer has failed, and is told to stop at its next step.
+        time_limit: seconds for one; 0 for no limit. Explainers know it as their time budget and end by themselves; one
+            that does not is told to stop at its next step. What is there of the evidence by then is kept.
         memory: bytes of finished evidence that are kept; the longest unused goes first.
     """
 
@@ -88,6 +91,8 @@ class JobQueue:
                 return known
             if not job.over:
                 self._check_room(job)
+            if known is not None:
+                job.revision = known.revision + 1  # or readers would take its news for older than what they have
             self._count += 1
             job.order = self._count
             job.wanted_by.add(reader)
@@ -168,7 +173,7 @@ class JobQueue:
 
     def _forget_old(self) -> None:
         """Let evidence go that is over the memory, longest unused first; nothing that is under way."""
-        sizes = {key: job.parts.n_bytes for key, job in self._jobs.items() if job.parts is not None}
+        sizes = {key: job.n_bytes for key, job in self._jobs.items() if job.parts is not None}
         total = sum(sizes.values())
         for key, job in list(self._jobs.items())[:-1]:
             if total <= self._memory and len(self._jobs) <= _REMEMBERED:
@@ -195,16 +200,24 @@ class JobQueue:
             self._on_change(job)
             for other in self._snapshot_waiting():
                 self._on_change(other)  # each has moved up one place
-            alarm = threading.Timer(self._time_limit, self._too_long, [job])
-            alarm.daemon = True
-            alarm.start()
+            alarm = self._alarm(job)
             try:
                 self._explain(job)
             finally:
-                alarm.cancel()
+                if alarm is not None:
+                    alarm.cancel()
                 with self._changed:
                     self._running = None
                     self._forget_old()
+
+    def _alarm(self, job: Job) -> threading.Timer | None:
+        if not self._time_limit:
+            return None
+        share, least = _GRACE
+        alarm = threading.Timer(self._time_limit + max(least, share * self._time_limit), self._too_long, [job])
+        alarm.daemon = True
+        alarm.start()
+        return alarm
 
     def _snapshot_waiting(self) -> list[Job]:
         with self._changed:
@@ -236,7 +249,10 @@ class JobQueue:
             job.revision += 1
         self._on_change(job)
 
-    def _take(self, job: Job, found: Step | PairExplanation) -> None:
+    def _take(self, job: Job, found: Found) -> None:
+        if isinstance(found, Partners):
+            job.partners = found  # they belong to the evidence that comes next, which is the news
+            return
         if isinstance(found, Step):
             with self._changed:
                 job.step = found.code
@@ -269,5 +285,14 @@ class JobQueue:
 
     def _too_long(self, job: Job) -> None:
         message = f"the explanation took longer than {self._time_limit:g} s; try again, or ask for fewer colours"
-        self._fail(job, Status.FAILED, Failure(code="TIMEOUT", message=message, retryable=True))
-        job.stop.set()
+        failure = Failure(code="TIMEOUT", message=message, retryable=True)
+        with self._changed:
+            if job.over or job.stop.is_set():
+                return
+            status = Status.FAILED if job.parts is None else Status.PARTIAL
+            job.parts = None if job.parts is None else cut_short(job.parts, failure)
+            job.status, job.failure = status, failure
+            job.ended, job.finished = True, time.monotonic()
+            job.revision += 1
+            job.stop.set()
+        self._on_change(job)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pairx_hooks import Candidate, Failure, Status
 
 from .evidence_parts import EvidenceParts
+from .partners import Partners
 from .source import EvidenceRequest, ReviewQuery
 
 __all__ = ["Job", "JobKey"]
@@ -43,6 +44,7 @@ class Job:
 
     Attributes:
         parts: what there is to show already.
+        partners: of every place, where the explainer knows them.
         stale: why evidence that was made before no longer holds; such a job waits to be asked anew.
         step: what is being done, a code such as ``LOADING_MODEL``.
         wanted_by: readers who wait; without any, nothing needs to be computed.
@@ -57,6 +59,7 @@ class Job:
     candidate: Candidate
     status: Status = Status.QUEUED
     parts: EvidenceParts | None = None
+    partners: Partners | None = None
     failure: Failure | None = None
     stale: str = ""
     step: str = ""
@@ -79,6 +82,11 @@ class Job:
     def over(self) -> bool:
         """True where nothing more will come by itself."""
         return self.ended or self.status in (Status.READY, Status.FAILED, Status.UNSUPPORTED, Status.STALE)
+
+    @property
+    def n_bytes(self) -> int:
+        """About how much memory what there is takes."""
+        return sum(item.n_bytes for item in (self.parts, self.partners) if item is not None)
 
     @property
     def elapsed(self) -> float:

@@ -24,7 +24,7 @@ class ReviewOptions:
         default_view: ``plain`` or ``lines``; colours are never first.
         k_lines, k_colors: how many matches are drawn, and carried back to pixels.
         queue_size: explanations that may wait at once.
-        time_limit: seconds that one explanation may take.
+        time_limit: seconds that one explanation may take; what is there of it by then is shown. 0 for no limit.
         memory_mb: of finished evidence that is kept.
         show_names: False for a blind test: individuals' names are left out.
         events: False where the server cannot hold a stream open; then the page looks for news by itself.

@@ -83,7 +83,8 @@ def _pixel_maps(parts: EvidenceParts, side: int, most: int) -> list[NDArray[np.f
     """Return the maps of the leading matches, as far as they come without a gap."""
     found: dict[int, NDArray[np.float32]] = {}
     for number, item in _of_side(parts, side, "pixel"):
-        found[int(item["rank"])] = _strength(parts.masks[number])
+        rank, values = int(item["rank"]), _signed(parts, number, item)
+        found[rank] = found[rank] + values if rank in found else values
     leading: list[NDArray[np.float32]] = []
     while len(leading) + 1 in found and len(leading) < most:
         leading.append(found[len(leading) + 1])
@@ -93,10 +94,15 @@ def _pixel_maps(parts: EvidenceParts, side: int, most: int) -> list[NDArray[np.f
 def _layer_map(parts: EvidenceParts, side: int, grid: Sequence[int]) -> NDArray[np.float32]:
     total = np.zeros((grid[0], grid[1]), np.float32)
     for number, item in _of_side(parts, side, "intermediate"):
-        values = _strength(parts.masks[number])
+        values = _signed(parts, number, item)
         if values.shape == total.shape:
-            total += -values if item.get("sign") == "against" else values
+            total += values
     return total
+
+
+def _signed(parts: EvidenceParts, number: int, item: Mapping[str, Any]) -> NDArray[np.float32]:
+    values = _strength(parts.masks[number])
+    return -values if item.get("sign") == "against" else values
 
 
 def _of_side(parts: EvidenceParts, side: int, kind: str) -> list[tuple[int, Mapping[str, Any]]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
-from types import TracebackType
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
+from ..closable import Closable
 from . import decisions_api, explanations_api, imports_api, inspections_api, pages, pictures_api, tasks_api
 from .failures import add_failure_handlers
 from .guard import Guard
@@ -21,7 +21,7 @@ from .source import ReviewSource
 __all__ = ["ReviewServer"]
 
 
-class ReviewServer:
+class ReviewServer(Closable):
     """The review page of one source.
 
     Attributes:
@@ -64,14 +64,6 @@ class ReviewServer:
         sizes = {"/review/v1/tasks": imports_api.MAX_IMPORT, **(larger or {})}
         self.app: Any = Guard(routes, options, larger=sizes)
         routes.state.guard = self.app
-
-    def __enter__(self) -> ReviewServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop computing and let open pages go."""

@@ -116,6 +116,7 @@ def job_news(job: Job, place: int) -> dict[str, Any]:
         "query_id": job.key.query_id,
         "rank": job.key.rank,
         "explainer": job.key.request.explainer,
+        "variant": job.key.request.variant,
         "layer_key": job.key.request.layer_key,
         "status": job.status.value,
         "stale": job.stale,
@@ -126,4 +127,5 @@ def job_news(job: Job, place: int) -> dict[str, Any]:
         "revision": job.revision,
         "retryable": bool(job.failure and job.failure.retryable),
         "has_evidence": job.parts is not None,
+        "has_partners": job.partners is not None,
     }

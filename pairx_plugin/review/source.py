@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Protocol, Union, runtime_checkable
+from typing import TYPE_CHECKING, Any, Callable, Protocol, Union, runtime_checkable
 
 from pairx_hooks import Annotation, Candidate, Explanation, Failure, RankedQuery, Status
 
@@ -18,6 +18,7 @@ from ..chips import Chip
 from ..explanation import PairExplanation
 from ..report import Note
 from .decisions import DecisionLog
+from .partners import Partners
 
 if TYPE_CHECKING:
     from .imported import ImportedTask
@@ -27,7 +28,9 @@ __all__ = [
     "Cancelled",
     "EvidenceRequest",
     "ExplainerChoice",
+    "Found",
     "LayerChoice",
+    "Partners",
     "ReviewQuery",
     "ReviewSource",
     "ReviewTask",
@@ -49,12 +52,18 @@ class EvidenceRequest:
         layer_key: of the layer that is matched; empty for the model's own.
         k_lines: how many matches are drawn.
         k_colors: how many matches are carried back to pixels.
+        variant: of the explainer, see :class:`ExplainerChoice`; empty for the explainer as it is.
+        options: the variant's own settings of the explainer.
+        time_budget: seconds that it may take; 0 for no limit.
     """
 
     explainer: str = "pairx"
     layer_key: str = ""
     k_lines: int = 20
     k_colors: int = 5
+    variant: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    time_budget: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +83,22 @@ class LayerChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainerChoice:
-    """An explainer that a reviewer may choose; `reason` says why not where it is not usable."""
+    """An explainer that a reviewer may choose, or a variant of one.
+
+    Attributes:
+        usable: False where it cannot be chosen; `reason` says why.
+        variant: another question that the explainer answers, by a code that the page has words for; empty for its
+            usual one.
+        options: the explainer's settings that make the variant.
+    """
 
     explainer_id: str
     title: str
     summary: str = ""
     usable: bool = True
     reason: str = ""
+    variant: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +158,9 @@ class Step:
     status: Status = Status.RUNNING
 
 
+Found = Union[Step, Partners, PairExplanation]
+
+
 @runtime_checkable
 class ReviewSource(Protocol):
     """A host, seen from the review page."""
@@ -192,8 +213,11 @@ class ReviewSource(Protocol):
 
     def explain(
         self, query: ReviewQuery, candidate: Candidate, request: EvidenceRequest, cancelled: Cancelled
-    ) -> Iterator[Union[Step, PairExplanation]]:
+    ) -> Iterator[Found]:
         """Explain one pair: steps, then the evidence in part (lines), then the whole.
+
+        A host hands `request` and its ranking on to :func:`.stepwise.explain_in_steps`, which sees to variants, the
+        time budget and rivals.
 
         Args:
             cancelled: asked between steps; where it says True the iterator ends.

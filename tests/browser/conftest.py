@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 AXE = "axe-core@4.10.3"
+PATIENCE = 60  # seconds for what comes by itself, so that a machine with ten times its load has the time it needs
 
 
 def _scripted():
@@ -34,10 +35,26 @@ def browser() -> Iterator[object]:
     found = os.environ.get("PAIRX_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed (apt-get install chromium)")
+    playwright.expect.set_options(timeout=PATIENCE * 1000)
     with playwright.sync_playwright() as running:
         launched = running.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield launched
         launched.close()
+
+
+def _wait_for(condition, what: str = "it"):
+    """Return what `condition` returns as soon as that is true; it may ask the page, the server or the host."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what} has not come in {PATIENCE} s"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def wait_for():
+    """Wait for what comes by itself: ``wait_for(lambda: ..., what)``. Whatever is read once is read too early."""
+    return _wait_for
 
 
 class Running:
@@ -56,10 +73,7 @@ class Running:
         self._runner = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._runner.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()
-        deadline = time.monotonic() + 15
-        while not self._runner.started:
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.01)
+        _wait_for(lambda: self._runner.started, "the server")
 
     def stop(self) -> None:
         self.source.gate.set()
@@ -86,13 +100,20 @@ def serve(tmp_path) -> Iterator[object]:
 
 @pytest.fixture
 def open_page(browser) -> Iterator[object]:
-    """Open a page as somebody would: ``open_page(server, width=1440, ...)``; its complaints fail the test."""
+    """Open a page as somebody would: ``open_page(server, width=1440, ...)``; its complaints fail the test.
+
+    Nothing moves unless a test asks for ``reduced_motion="no-preference"``: amid a transition anything may be read.
+    """
     contexts, complaints = [], []
 
-    def open_one(server, *, width=1440, height=900, path="/", ready=True, **options):
+    def open_one(server, *, width=1440, height=900, path="/", ready=True, script="", **options):
+        options = {"reduced_motion": "reduce", **options}
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
         page = context.new_page()
+        if script:
+            page.add_init_script(script)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)
         page.on("request", lambda request: complaints.append(request.url) if _is_foreign(request, server) else None)

@@ -39,8 +39,11 @@ def test_attributes_stand_with_place_and_terms(server, open_page, check_axe):
     page = open_page(server)
     section = page.locator("#attributes")
     EXPECT(section.locator("table")).to_have_count(2)
-    both = section.locator("table").first.locator("tbody tr td, tbody tr th").all_text_contents()
-    assert both == ["scar distinctive mark", "query: upper left; candidate: lower left", "0.91", "0.50", "0.25", "0.61"]
+    both = section.locator("table").first.locator("tbody tr td, tbody tr th")
+    EXPECT(both).to_have_text(
+        ["scar distinctive mark", "query: upper left; candidate: lower left", "0.91", "0.50", "0.25", "0.61"]
+    )
+    EXPECT(page.locator("#evidence")).to_have_attribute("aria-busy", "false")
     EXPECT(section.locator("table").last).to_contain_text("<b>bold</b>")  # a head's words are text, whatever they hold
     EXPECT(section.locator("b")).to_have_count(0)
     EXPECT(section).to_contain_text("sure enough to be named")

@@ -23,8 +23,10 @@ def pictures(tmp_path_factory) -> Path:
 
 
 def settle(page) -> None:
-    EXPECT(page.locator(".link:not(.unseen)").first).to_be_attached()
-    page.wait_for_timeout(250)
+    """Wait until nothing more comes by itself: photographs, evidence, and what the page makes of them."""
+    EXPECT(page.locator(".frame:not(.loading)")).to_be_attached()
+    EXPECT(page.locator("#evidence")).to_have_attribute("aria-busy", "false")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def show_view(page, view: str) -> None:
@@ -44,8 +46,10 @@ def show_view(page, view: str) -> None:
     elif view == "reasons":
         page.click("#cant-tell")
     else:
-        page.click(f"#candidate-{view.partition(' ')[2]}")
-        page.wait_for_timeout(400)
+        row = page.locator(f"#candidate-{view.partition(' ')[2]}")
+        row.click()
+        EXPECT(row).to_have_attribute("aria-selected", "true")
+    settle(page)
 
 
 VIEWS = ["lines", "plain", "colours", "link", "keys", "menu", "reasons", *(f"candidate {rank}" for rank in range(2, 7))]
@@ -59,7 +63,6 @@ def test_every_view_is_readable_to_axe_and_kept_as_a_picture(serve, open_page, c
     settle(page)
     for view in VIEWS:
         show_view(page, view)
-        page.wait_for_timeout(200)
         page.screenshot(path=pictures / f"review-{view.replace(' ', '-')}-{size}-{theme}.png")
         check_axe(page, f"{view}, {size}, {theme}")
 

@@ -13,6 +13,12 @@ def shows(page, rank: int) -> None:
     EXPECT(page.locator("#candidates [aria-selected=true]")).to_have_attribute("data-rank", str(rank))
 
 
+def stored(page, badge: str) -> None:
+    """Wait until a decision shows and its answer is there: news of it may come first, and until then keys rest."""
+    EXPECT(page.locator(badge)).to_be_visible()
+    EXPECT(page.locator("#decide:not([aria-busy])")).to_be_attached()
+
+
 def decisions(page) -> list[tuple[int, str, str]]:
     address = page.evaluate("JSON.parse(document.getElementById('data').textContent).api")
     body = page.request.get(page.url.split("/review")[0] + f"{address}/tasks/t1/decisions.json").json()
@@ -28,7 +34,7 @@ def test_whole_task_with_the_mouse(serve, open_page):
     server = serve()
     page = open_page(server)
     wait_ready(page)
-    assert page.locator("#view-lines").is_checked()  # colours are never first
+    EXPECT(page.locator("#view-lines")).to_be_checked()  # colours are never first
     EXPECT(page.locator(".bar-facts")).to_contain_text("location: Kaikoura")
     EXPECT(page.locator(".caption.candidate")).to_contain_text("IMG_0013.jpg · 2025-11-20")
     page.click("label[for=view-plain]")
@@ -41,7 +47,7 @@ def test_whole_task_with_the_mouse(serve, open_page):
     page.click("[data-decision=match]")
     EXPECT(page.locator("#toast")).to_contain_text("Candidate 1: Match")
     shows(page, 2)
-    assert page.input_value("#note") == ""
+    EXPECT(page.locator("#note")).to_have_value("")
     page.click("[data-decision=nomatch] >> nth=0")
     shows(page, 3)
     page.click("#cant-tell")
@@ -53,8 +59,8 @@ def test_whole_task_with_the_mouse(serve, open_page):
     EXPECT(page.locator("#progress-words")).to_have_text("3 of 6 decided")
     page.click("#candidate-1")
     EXPECT(page.locator(".verdict.match")).to_have_attribute("aria-pressed", "true")
-    assert page.input_value("#note") == "same notch in the fin"
-    assert page.input_value("#confidence") == "pretty_sure"
+    EXPECT(page.locator("#note")).to_have_value("same notch in the fin")
+    EXPECT(page.locator("#confidence")).to_have_value("pretty_sure")
     page.click("#next-query")
     EXPECT(page.locator("#query-name")).to_have_text("IMG_0422.jpg")
     EXPECT(page.locator("#progress-words")).to_have_text("0 of 6 decided")
@@ -92,7 +98,7 @@ def test_whole_task_with_the_keyboard_alone(serve, open_page):
     page.keyboard.press("ArrowLeft")
     shows(page, 4)
     page.keyboard.press("v")
-    assert page.locator("#view-colours").is_checked()
+    EXPECT(page.locator("#view-colours")).to_be_checked()
     page.keyboard.press("v")
     page.keyboard.press("v")
     wait_ready(page)
@@ -111,6 +117,60 @@ def test_whole_task_with_the_keyboard_alone(serve, open_page):
         (4, "unreviewed", "decide"),
         (4, "unreviewed", "undo"),
     ]
+
+
+def test_undo_of_a_decision_on_a_skipped_candidate_shows_the_skip_again(serve, open_page):
+    page = open_page(serve())
+    wait_ready(page)
+    page.evaluate("document.getElementById('go-on').checked = false")
+    page.keyboard.press("4")
+    stored(page, "#candidate-1 .badge-skip")
+    page.keyboard.press("1")
+    stored(page, "#candidate-1 .badge-match")
+    page.keyboard.press("u")
+    EXPECT(page.locator("#toast")).to_contain_text("What stands now: Skipped")
+    stored(page, "#candidate-1 .badge-skip")
+    EXPECT(page.locator(".verdict.skip-it")).to_have_attribute("aria-pressed", "true")
+    EXPECT(page.locator("#progress-words")).to_have_text("1 of 6 decided")
+    page.reload()
+    stored(page, "#candidate-1 .badge-skip")
+    EXPECT(page.locator("#progress-words")).to_have_text("1 of 6 decided")
+    page.click("#candidate-1")
+    page.keyboard.press("u")
+    stored(page, "#candidate-1 .badge-none")
+    EXPECT(page.locator("#progress-words")).to_have_text("0 of 6 decided")
+
+
+def test_candidate_whose_decision_was_taken_back_is_open_again(serve, open_page):
+    page = open_page(serve(n=2))
+    wait_ready(page)
+    page.keyboard.press("1")
+    shows(page, 2)
+    page.keyboard.press("u")
+    stored(page, "#candidate-1 .badge-none")
+    page.keyboard.press("2")
+    shows(page, 1)
+
+
+def test_list_can_show_what_is_open_or_the_best_of_each_individual(serve, open_page):
+    page = open_page(serve(names={1: "Rata", 2: "Rata", 3: None, 4: "Ngaio", 5: None, 6: "Rata"}))
+    wait_ready(page)
+    rows = page.locator("#candidates li:visible")
+    EXPECT(rows).to_have_count(6)
+    page.select_option("#list-filter", "best")
+    EXPECT(rows).to_have_count(4)
+    EXPECT(page.locator("#list-count")).to_have_text("4 of 6 photographs")
+    page.locator("#candidates").focus()
+    page.keyboard.press("ArrowDown")
+    shows(page, 3)
+    page.select_option("#list-filter", "open")
+    page.keyboard.press("Escape")
+    page.locator("#candidates").focus()
+    page.keyboard.press("2")
+    EXPECT(page.locator("#candidate-3 .badge-nomatch")).to_be_attached()
+    shows(page, 4)
+    EXPECT(page.locator("#candidate-3")).to_be_hidden()
+    EXPECT(rows).to_have_count(5)
 
 
 NAME_OF_FOCUS = """(() => {
@@ -146,8 +206,11 @@ def test_decision_is_stored_when_the_answer_is_slow_only_once(serve, open_page):
     page.route("**/decision", lambda route: (page.wait_for_timeout(300), route.continue_()))
     page.keyboard.press("1")
     page.keyboard.press("1")
-    page.wait_for_timeout(900)
-    assert decisions(page) == [(1, "match", "decide")]
+    EXPECT(page.locator("#candidate-1 .badge-match")).to_be_visible()
+    shows(page, 2)
+    page.keyboard.press("2")  # this one is stored after whatever the second press may have sent
+    stored(page, "#candidate-2 .badge-nomatch")
+    assert decisions(page) == [(1, "match", "decide"), (2, "nomatch", "decide")]
 
 
 def test_two_reviewers_at_once_see_each_other(serve, open_page):
@@ -203,7 +266,7 @@ def test_hostile_names_and_notes_are_text(serve, open_page):
     page.click("[data-decision=match]")
     shows(page, 2)
     page.click("#candidate-1")
-    assert page.input_value("#note") == hostile
+    EXPECT(page.locator("#note")).to_have_value(hostile)
     EXPECT(page.locator("#candidate-1 .name bdi")).to_have_text(hostile)
     assert "broken" not in page.title() and page.locator("img[src=x]").count() == 0
 

@@ -533,3 +533,109 @@ def test_mounted_below_a_path_every_address_stays_below_it(make_server):
         f"{found['api']}/tasks/t1/pairs/q1/1/decision", json={"evidence_decision": "match"}, headers=csrf
     )
     assert decided.status_code == 200
+
+
+def test_undo_on_a_skipped_pair_says_that_the_skip_stands_again(make_server):
+    reviewer = Reviewer(make_server())
+    reviewer.decide("unreviewed")
+    reviewer.decide("match", version=1)
+    address = "/review/v1/tasks/t1/pairs/q1/1/decision/undo"
+    back = reviewer.post(address, json={}, headers={"If-Match": "2"}).json()["decision"]
+    assert (back["evidence_decision"], back["action"], back["skipped"]) == ("unreviewed", "undo", True)
+    task = reviewer.get("/review/v1/tasks/t1").json()
+    assert task["queries"][0]["n_decided"] == 1
+    shown = reviewer.get("/review/v1/tasks/t1/queries/q1").json()["candidates"]
+    assert [item["decision"]["skipped"] for item in shown[:2]] == [True, False]
+    assert reviewer.get("/review/v1/tasks/t1/decisions.json").json()["current"][0]["skipped"]
+    conflict = check_failure(reviewer.decide("match", version=1), 412, "DECISION_CONFLICT")
+    assert conflict["current"]["skipped"]
+
+
+def test_what_is_there_when_the_time_is_up_is_kept_as_part(make_server):
+    found = Reviewer(make_server({1: "slow"}, time_limit=0.2)).explained(1, until=())
+    assert (found["status"], found["over"], found["retryable"]) == ("partial", True, True)
+    assert found["failure"]["code"] == "TIMEOUT"
+    record = found["record"]
+    assert record["status"] == "partial" and record["errors"][-1]["code"] == "TIMEOUT"
+    assert len(record["matches"]) == 20 and not [item for item in record["maps"] if item["kind"] == "pixel"]
+
+
+def test_no_time_limit_is_no_limit(make_server):
+    server = make_server({1: "slow"}, time_limit=0)
+    reviewer = Reviewer(server)
+    reviewer.explained(1, until=("partial",))
+    server.source.gate.set()
+    assert reviewer.explained(1)["status"] == "ready"
+    assert server.source.asked[0][2].time_budget == 0
+
+
+def test_time_limit_reaches_the_explainer_as_its_budget(make_server):
+    server = make_server(time_limit=12.5)
+    Reviewer(server).explained(1)
+    assert server.source.asked[0][2].time_budget == 12.5
+
+
+def test_variant_of_an_explainer_brings_its_options(make_server):
+    server = make_server()
+    reviewer = Reviewer(server)
+    found = reviewer.explained(1, explainer="rivals", variant="triplet")
+    assert (found["explainer"], found["variant"]) == ("rivals", "triplet")
+    assert dict(server.source.asked[-1][2].options) == {"attention_mode": "triplet"}
+    assert found["id"] != reviewer.explained(1, explainer="rivals")["id"]
+    body = check_failure(reviewer.ask(1, explainer="pairx", variant="triplet"), 422, "EXPLAINER_UNKNOWN")
+    assert body["errors"][0]["field"] == "variant"
+    choices = reviewer.get("/review/v1/explainers").json()["explainers"]
+    assert [(item["explainer_id"], item["variant"]) for item in choices][1:3] == [("rivals", ""), ("rivals", "triplet")]
+
+
+def test_partner_of_a_cell_is_told_with_two_maps(make_server):
+    reviewer = Reviewer(make_server({1: "partners"}))
+    found = reviewer.explained(1)
+    assert found["has_partners"]
+    address = f"/review/v1/explanations/{found['id']}/partners"
+    told = reviewer.get(f"{address}/0/3/4").json()
+    assert told["place"] == pytest.approx([5.5 / 14, 3.5 / 14]) and told["value"] == pytest.approx(0.0101)
+    towards, against = (
+        np.asarray(Image.open(io.BytesIO(reviewer.get(told["maps"][sign]).content))) for sign in ("for", "against")
+    )
+    assert towards.shape == (14, 14) and np.unravel_index(towards.argmax(), towards.shape) == (3, 5)
+    assert against[4, 4] == 255 and (against > 0).sum() == 1
+    assert reviewer.get(f"{address}/1/3/5").json()["place"] == pytest.approx([4.5 / 14, 3.5 / 14])
+    check_failure(reviewer.get(f"{address}/0/14/0"), 422, "SETTING_INVALID")
+    check_failure(reviewer.get(f"{address}/2/0/0"), 404, "NOT_ASSOCIATED")
+    check_failure(reviewer.get(f"{address}/0/0/0/both.png"), 404, "NOT_ASSOCIATED")
+    plain = reviewer.explained(2)
+    assert not plain["has_partners"]
+    check_failure(reviewer.get(f"/review/v1/explanations/{plain['id']}/partners/0/0/0"), 404, "NOT_ASSOCIATED")
+
+
+def test_maps_with_signs_come_in_two_parts(make_server):
+    reviewer = Reviewer(make_server({1: "signed"}))
+    maps = [item for item in reviewer.explained(1)["record"]["maps"] if item["kind"] == "pixel"]
+    assert [(item["side"], item["rank"], item["sign"]) for item in maps[:4]] == [
+        (0, 1, "for"), (0, 1, "against"), (0, 2, "for"), (0, 2, "against")
+    ]
+    first, second = (np.asarray(Image.open(io.BytesIO(reviewer.get(item["url"]).content))) for item in maps[:2])
+    assert first.max() > 100 and second.max() > 100
+    assert not ((first > 0) & (second > 0)).any()
+
+
+def test_links_outside_of_the_animal_are_in_record_and_words(make_server):
+    found = Reviewer(make_server({1: "outside"})).explained(1)
+    matches = found["record"]["matches"]
+    outside = [match["kpts1"][0] > 0.5 for match in matches]
+    assert [match["inside1"] for match in matches] == [not out for out in outside]
+    assert {match["inside0"] for match in matches} == {None}
+    reason = [item for item in found["record"]["plausibility"]["reasons"] if item["code"] == "OUTSIDE_ANIMAL"]
+    assert reason[0]["values"]["n"] == sum(outside) and reason[0]["values"]["of"] == 20
+    assert f"{sum(outside)} of 20 links end outside the animal." in found["words"]["sentences"]
+    assert [link["outside"] for link in found["words"]["links"]] == [[False, out] for out in outside]
+
+
+def test_retried_explanation_is_newer_than_the_one_before(make_server):
+    reviewer = Reviewer(make_server({1: "failed"}))
+    failed = reviewer.explained(1)
+    assert failed["status"] == "failed"
+    again = reviewer.ask(1, retry=True).json()
+    assert again["id"] == failed["id"] and again["revision"] > failed["revision"]
+    assert reviewer.explained(1)["status"] == "ready"

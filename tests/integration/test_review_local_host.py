@@ -155,3 +155,42 @@ def test_report_of_the_task_is_the_pages_own(reviewing):
     text = reviewing.get(f"/review/tasks/{reviewing.task.task_id}/report.html?lang=de").text
     assert "<script" not in text and "Kandidat" in text and str(reviewing.config.output) not in text
     assert text.count("data:image/webp") > 4
+
+
+def test_triplet_on_the_page_has_its_rival_from_the_ranking(reviewing):
+    found = explained(reviewing, 1, explainer="similarity_attention", variant="triplet")
+    assert found["status"] == "ready", found["failure"]
+    assert found["record"]["params"]["options"] == {"attention_mode": "triplet"}
+    codes = {item["code"] for item in found["record"]["warnings"]}
+    assert "CONTRASTED" in codes and "NO_RIVAL" not in codes
+    assert any("contrast this candidate with candidate" in doubt for doubt in found["words"]["doubts"])
+    assert {item.get("sign") for item in found["record"]["maps"]} == {"for", "against"}
+
+
+def test_point_to_point_on_the_page_knows_the_partner_of_every_place(reviewing):
+    found = explained(reviewing, 1, explainer="point_to_point")
+    assert found["status"] == "ready" and found["has_partners"]
+    rows, cols = found["record"]["grid"]["0"]
+    answer = reviewing.get(f"/review/v1/explanations/{found['id']}/partners/0/{rows - 1}/{cols - 1}").json()
+    assert answer["grid"] == found["record"]["grid"]["1"] and set(answer["maps"]) == {"for", "against"}
+
+
+def test_segmentation_column_says_which_links_end_outside(tmp_path, finished, model):
+    with open(tmp_path / "annotations.csv", newline="") as file:
+        header, *rows = list(csv.reader(file))
+    left = "[[0, 0, 44, 0, 44, 96, 0, 96]]"
+    with open(tmp_path / "outlined.csv", "w", newline="") as file:
+        csv.writer(file).writerows([[*header, "segmentation"], *([*row, left] for row in rows)])
+    with LocalHost(replace(finished, annotations=tmp_path / "outlined.csv"), model=model) as host:
+        host.run()
+    with LocalReviewSource(finished.database, model=model) as source:
+        query = source.query(source.tasks()[0].task_id, source.tasks()[0].queries[0].query_id)
+        text = next(render_report_of(source, query))
+        assert "outside the animal" in text and "On the animal" in text
+
+
+def render_report_of(source, query):
+    from pairx_plugin.report import ReportQuery, render_report
+
+    asked = ReportQuery(ranked_query=query.ranked_query, explanations=list(query.explanations.values()))
+    yield "".join(render_report([asked]))

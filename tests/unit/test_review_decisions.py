@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool  # noqa: E402
 
 from pairx_plugin.review import Decision, DecisionConflict, DecisionInvalid, Pair, SqlDecisionLog  # noqa: E402
 from pairx_plugin.review.decision_log import decision_table  # noqa: E402
-from pairx_plugin.review.decisions import effective  # noqa: E402
+from pairx_plugin.review.decisions import effective, newest  # noqa: E402
 
 PAIR = Pair(task_id="t", query_id="q", rank=1, query_annotation="a", candidate_annotation="c")
 
@@ -131,6 +131,29 @@ def test_undo_goes_back_one_decision_at_a_time(log):
 def test_skipped_pair_counts_as_looked_at(log):
     made = log.append(decided("unreviewed"), 0)
     assert made.skipped and log.counts("t") == {"q": 1}
+
+
+def test_undo_of_a_decision_on_a_skipped_pair_leads_back_to_the_skip(log):
+    log.append(decided("unreviewed"), 0)
+    log.append(decided("match"), 1)
+    assert not log.latest("q")["c"].skipped
+    back = log.undo(PAIR, 2, "user:web:Ana")
+    assert back.skipped and back.evidence_decision == "unreviewed" and back.version == 3
+    assert log.latest("q")["c"].skipped and log.counts("t") == {"q": 1}
+    with pytest.raises(DecisionConflict) as caught:
+        log.append(decided("match"), 1)
+    assert caught.value.current.skipped
+    bare = log.undo(PAIR, 3, "user:web:Ana")
+    assert not bare.skipped and not log.latest("q")["c"].skipped and log.counts("t") == {}
+
+
+def test_newest_record_says_whether_a_skip_stands():
+    skip, match = decided("unreviewed"), decided("match")
+    undo = replace(skip, action="undo")
+    assert newest([skip]).skipped and not newest([skip, match]).skipped
+    assert newest([skip, match, undo]).skipped
+    assert not newest([skip, undo]).skipped and not newest([match, undo]).skipped
+    assert newest([skip, skip, undo]).skipped and not newest([skip, match, undo, undo]).skipped
 
 
 def test_long_history_is_read_in_batches(log, monkeypatch):

@@ -22,13 +22,41 @@ export class CandidateList {
       if (row) onPick(Number(row.dataset.rank));
     });
     this.home.addEventListener("keydown", (event) => this.keyed(event));
+    this.filter = "all";
+    byId("list-filter").addEventListener("change", (event) => this.setFilter(event.target.value));
+  }
+
+  /** Show all candidates, those that are not decided, or the best of each individual. */
+  setFilter(name) {
+    this.filter = name;
+    this.hideOthers();
+    byId("list-count").textContent = name === "all" ? say("N_CANDIDATES", { n: this.candidates.length }) : say("LIST_SHOWN", { n: this.shown().length, of: this.candidates.length });
+  }
+
+  /** Return the candidates that the filter lets through, and the one that is looked at. */
+  shown() {
+    const names = new Set();
+    return (this.candidates ?? []).filter((candidate) => {
+      const again = candidate.name !== null && names.has(candidate.name);
+      names.add(candidate.name);
+      const through = { all: true, open: decisionSign(candidate.decision) === null, best: !again }[this.filter];
+      return through || candidate.rank === this.selected;
+    });
+  }
+
+  hideOthers() {
+    const ranks = new Set(this.shown().map((candidate) => candidate.rank));
+    for (const row of this.home.children) row.hidden = !ranks.has(Number(row.dataset.rank));
   }
 
   /** Show the candidates of another query. */
   show(candidates) {
     this.candidates = candidates;
     this.home.replaceChildren(...candidates.map((candidate) => this.row(candidate)));
-    byId("list-count").textContent = candidates.length ? say("N_CANDIDATES", { n: candidates.length }) : say("NO_CANDIDATES");
+    this.selected = null;
+    if (candidates.length) this.setFilter(this.filter);
+    else byId("list-count").textContent = say("NO_CANDIDATES");
+    byId("list-filter").disabled = !candidates.length;
   }
 
   row(candidate) {
@@ -56,6 +84,8 @@ export class CandidateList {
   }
 
   select(rank) {
+    this.selected = rank;
+    this.hideOthers();
     for (const row of this.home.children) {
       const on = Number(row.dataset.rank) === rank;
       set(row, { "aria-selected": String(on) });
@@ -77,7 +107,7 @@ export class CandidateList {
 
   keyed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const ranks = this.candidates.map((candidate) => candidate.rank);
+    const ranks = this.shown().map((candidate) => candidate.rank);
     const now = ranks.indexOf(Number(this.home.querySelector("[aria-selected=true]")?.dataset.rank));
     const moves = { ArrowUp: now - 1, ArrowDown: now + 1, ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: ranks.length - 1 };
     if (!(event.key in moves)) return;
@@ -93,6 +123,7 @@ function standing(evidence) {
   if (STATES.includes(evidence.status) && !waiting) {
     return [html("span", { class: `sign sign-${evidence.status}` }, icon(ICONS[evidence.status], 15)), html("span", {}, say(`SHORT_${evidence.status}`))];
   }
+  if (evidence.part) return [meter(evidence.level), html("span", {}, say(`SHORT_BAND_${evidence.band ?? "not_assessed"}`)), html("span", { class: "sign dim", title: say("SHORT_part") }, icon(ICONS.part, 14), html("span", { class: "hidden" }, say("SHORT_part")))];
   if (!evidence.band) return [html("span", { class: "dim" }, say("SHORT_none"))];
   return [meter(evidence.level), html("span", {}, say(`SHORT_BAND_${evidence.band}`))];
 }

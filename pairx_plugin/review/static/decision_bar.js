@@ -117,10 +117,11 @@ export class DecisionBar {
     if (!here && !last) return announce(say("UNDO_NOTHING"));
     const target = here ? candidate : query.candidates.find((item) => item.rank === last.rank && last.queryId === query.query_id);
     if (!target) return this.toast(say("UNDO_ELSEWHERE"));
-    const done = await this.store("POST", query, target, "/undo", { reviewer: byId("reviewer").value }, target.decision.version, null);
-    if (!done) return undefined;
+    this.storing = this.store("POST", query, target, "/undo", { reviewer: byId("reviewer").value }, target.decision.version, null);
+    if (!(await this.storing)) return undefined;
     this.mine = this.mine.filter((item) => !(item.queryId === query.query_id && item.rank === target.rank));
-    return this.toast(say("UNDONE", { rank: target.rank }));
+    const stands = decisionSign(target.decision);
+    return this.toast(stands ? say("UNDONE_TO", { rank: target.rank, decision: stands.words }) : say("UNDONE", { rank: target.rank }));
   }
 
   /** What was decided last is what "undo" means, right after it was decided and the next pair is shown. */
@@ -128,8 +129,14 @@ export class DecisionBar {
     return this.current().query.query_id === last.queryId;
   }
 
+  /** Whether news is of the pair whose decision is being stored here: its answer says the same, or more. */
+  isStoring(news) {
+    return Boolean(this.busy) && this.pair.query_id === news.query_id && this.pair.rank === news.rank;
+  }
+
   async store(method, query, candidate, rest, body, version, mine) {
     const path = `/tasks/${encodeURIComponent(page.task.task_id)}/pairs/${encodeURIComponent(query.query_id)}/${candidate.rank}/decision${rest}`;
+    this.pair = { query_id: query.query_id, rank: candidate.rank };
     this.busy = true; // a second decision now would be meant for the pair that is shown next
     byId("decide").setAttribute("aria-busy", "true");
     try {
@@ -152,7 +159,7 @@ export class DecisionBar {
 
   /** Somebody else was quicker: show both, and let this reviewer say which shall stand. */
   clash(candidate, current, mine) {
-    candidate.decision = current ? { ...current, skipped: current.evidence_decision === "unreviewed" && current.action === "decide" } : { version: 0, evidence_decision: "unreviewed", skipped: false };
+    candidate.decision = current ?? { version: 0, evidence_decision: "unreviewed", skipped: false };
     this.onDecided(this.current().query.query_id, candidate);
     const theirs = decisionSign(candidate.decision)?.words ?? say("UNDECIDED");
     const who = (current?.user_id ?? "").replace(/^user:web:/, "");

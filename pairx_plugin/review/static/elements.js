@@ -49,7 +49,8 @@ export const ICONS = {
   unsupported: "M12 4a8 8 0 1 0 0 16a8 8 0 1 0 0-16M6.5 6.5l11 11",
   stale: "M4 12a8 8 0 0 1 14-5l2 2M20 5v4h-4M20 12a8 8 0 0 1-14 5l-2-2M4 19v-4h4",
   partial: "M4 17l5-6 4 3 7-8",
-  part: "M4 17l5-6 4 3 7-8",
+  part: "M4 17l5-6 4 3 7-8M4 21h16",
+  outside: "M12 4a8 8 0 1 0 0 16a8 8 0 1 0 0-16M6.5 6.5l11 11M17.5 6.5l-11 11",
 };
 
 function filled(element, attributes, children) {

@@ -17,13 +17,14 @@ export class EvidenceClient {
     this.found = new Map(); // by pair and request
     this.wanted = new Set(); // keys of what is waited for
     this.early = new Map(); // news of what was asked for and not yet answered, by id
-    this.choice = { explainer: "pairx", layer_key: "" };
+    this.choice = { explainer: "pairx", variant: "", layer_key: "" };
+    this.turn = 0; // counts looks, so that one that was overtaken asks for nothing more
     this.listen();
     window.addEventListener("pagehide", () => this.leave());
   }
 
   key(queryId, rank) {
-    return JSON.stringify([queryId, rank, this.choice.explainer, this.choice.layer_key]);
+    return JSON.stringify([queryId, rank, this.choice.explainer, this.choice.variant, this.choice.layer_key]);
   }
 
   /** Return what is known of a pair's evidence. */
@@ -33,11 +34,13 @@ export class EvidenceClient {
 
   /** Look at a pair: its evidence is asked for first, then that of the next ones; all else is no longer waited for. */
   async look(queryId, rank, next, how = {}) {
+    this.turn += 1;
+    const { turn } = this;
     const ahead = next.slice(0, AHEAD);
     const keys = new Set([rank, ...ahead].map((item) => this.key(queryId, item)));
     this.cancel([...this.wanted].filter((key) => !keys.has(key)));
     await this.ask(queryId, rank, { prefetch: false, ...how });
-    for (const item of ahead) await this.ask(queryId, item, { prefetch: true });
+    for (const item of ahead) if (turn === this.turn) await this.ask(queryId, item, { prefetch: true });
   }
 
   async ask(queryId, rank, how) {
@@ -50,7 +53,9 @@ export class EvidenceClient {
     this.wanted.add(key);
     const body = { task: page.task.task_id, query: queryId, rank, reader: this.reader, ...this.choice, ...how };
     try {
-      this.take(key, await send("POST", "/explanations", body));
+      const answer = await send("POST", "/explanations", body);
+      if (this.wanted.has(key)) this.take(key, answer);
+      else if (!answer.over) this.letGo([answer.id]); // nobody looks at it any more
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       if (how.prefetch) this.wanted.delete(key); // it is asked for again when it is looked at
@@ -76,7 +81,10 @@ export class EvidenceClient {
       this.found.delete(job.key);
       this.onDropped(job);
     }
-    const ids = jobs.map((job) => job.id).filter(Boolean);
+    this.letGo(jobs.map((job) => job.id).filter(Boolean));
+  }
+
+  letGo(ids) {
     if (ids.length) sendAndGo("/explanations/cancel", { reader: this.reader, ids });
   }
 
@@ -126,7 +134,9 @@ export class EvidenceClient {
       this.take(job.key, await read(`/explanations/${job.id}`));
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      if (error.status === 404) this.found.delete(job.key);
+      if (error.status !== 404) return;
+      this.found.delete(job.key);
+      if (this.wanted.has(job.key)) await this.ask(job.query_id, job.rank, { prefetch: false }); // it was let go too soon
     }
   }
 }

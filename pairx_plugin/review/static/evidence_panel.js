@@ -1,7 +1,7 @@
 // What the evidence says, in words: its state, doubts first, then plausibility with its reasons, then the links.
 
 import { attributeSection } from "./attribute_table.js";
-import { ICONS, announce, byId, html, icon, svg } from "./elements.js";
+import { ICONS, announce, byId, html, icon, set, svg } from "./elements.js";
 import { hueOf } from "./link_marks.js";
 import { known, page, say } from "./words.js";
 
@@ -16,6 +16,7 @@ export class EvidencePanel {
   show(job) {
     const before = this.job;
     this.job = job;
+    set(byId("evidence"), { "aria-busy": String(!job || !job.over) });
     this.showState();
     const same = before && job && before.key === job.key && before.revision === job.revision && before.id === job.id;
     if (!same) this.showWords();
@@ -67,6 +68,7 @@ export class EvidencePanel {
 
   /** In the view of colours, say within the picture why there are none. */
   showNote(words) {
+    byId("crossed").hidden = !(this.job?.record?.matches ?? []).some((link) => link.inside0 === false || link.inside1 === false);
     const maps = (this.job?.record?.maps ?? []).some((map) => map.url && map.kind === "pixel");
     byId("no-colours").textContent = maps ? "" : words;
     byId("no-lines").textContent = this.job?.words?.maps_only ? say("NO_LINES_HERE") : "";
@@ -76,14 +78,14 @@ export class EvidencePanel {
     const { failure } = this.job ?? {};
     if (!failure) return [];
     const reason = failure.words ?? known(`FAILURE_${failure.code}`, {}, failure.message ?? failure.code);
-    const keeps = this.job.record ? "" : say("KEEPS_PLACE");
+    const keeps = this.job.record ? "" : say("KEEPS_PLACE"); // nobody needs to hear it where there is evidence
     return [html("p", {}, reason), keeps && html("p", { class: "dim" }, keeps), html("p", { class: "dim code" }, failure.code)].filter(Boolean);
   }
 
   action() {
     const { job } = this;
     if (job?.status === "stale") return html("button", { type: "button", id: "anew" }, say("ANEW"));
-    if (job?.status === "failed" && job.failure?.retryable) return html("button", { type: "button", id: "retry" }, say("RETRY"));
+    if (["failed", "partial"].includes(job?.status) && job.over && job.failure?.retryable) return html("button", { type: "button", id: "retry" }, say("RETRY"));
     return null;
   }
 
@@ -117,10 +119,11 @@ export class EvidencePanel {
 
   table(words) {
     if (!words.links.length) return null;
-    const head = ["NUMBER", "QUERY", "CANDIDATE", "SHARE", "POSE"].map((name) => html("th", { scope: "col" }, say(`COLUMN_${name}`)));
+    const told = words.links.some((link) => link.inside);
+    const head = ["NUMBER", "QUERY", "CANDIDATE", "SHARE", "POSE", ...(told ? ["INSIDE"] : [])].map((name) => html("th", { scope: "col" }, say(`COLUMN_${name}`)));
     const rows = words.links.map((link) => {
       const button = html("button", { type: "button", class: "number", "data-hue": hueOf(link.rank), "data-rank": link.rank, "aria-label": say("LINK_CHOOSE", { rank: link.rank }), "aria-pressed": "false" }, String(link.rank));
-      const row = html("tr", { "data-rank": link.rank }, html("th", { scope: "row" }, button), html("td", {}, link.place_0), html("td", {}, link.place_1), html("td", { class: "n" }, link.share), html("td", {}, link.pose));
+      const row = html("tr", { "data-rank": link.rank }, html("th", { scope: "row" }, button), html("td", {}, link.place_0), html("td", {}, link.place_1), html("td", { class: "n" }, link.share), html("td", {}, link.pose), told ? html("td", { class: link.outside.some(Boolean) ? "away" : null }, link.outside.some(Boolean) ? icon(ICONS.outside, 13) : null, " ", link.inside) : null);
       row.addEventListener("pointerenter", () => this.onPoint(link.rank));
       row.addEventListener("pointerleave", () => this.onPoint(null));
       button.addEventListener("focus", () => this.onPoint(link.rank));

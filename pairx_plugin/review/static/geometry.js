@@ -72,6 +72,23 @@ export function zoomAt(look, factor, point, pane) {
   });
 }
 
+/** Return the [row, column] of the cell of a grid [rows, columns] that a place lies in. */
+export const cellOf = (place, grid) => [Math.min(grid[0] - 1, Math.floor(place[1] * grid[0])), Math.min(grid[1] - 1, Math.floor(place[0] * grid[1]))];
+
+const endOf = (link, side) => (side ? link.kpts1 : link.kpts0);
+
+/** Return the strongest link that ends in the cell of a place; null where none does. */
+export function linkAt(place, side, links, grid) {
+  const cell = cellOf(place, grid).join();
+  return links.find((link) => cellOf(endOf(link, side), grid).join() === cell) ?? null;
+}
+
+/** Return the link that ends nearest to a place; null where there are no links. */
+export function nearestLink(place, side, links) {
+  const far = (link) => Math.hypot(endOf(link, side)[0] - place[0], endOf(link, side)[1] - place[1]);
+  return links.reduce((best, link) => (best === null || far(link) < far(best) ? link : best), null);
+}
+
 /**
  * Return where the partner of a place lies in the other photograph, by the links around it: {place, from, spread}.
  * An affine map is fitted to the links, those that fit the pose and those nearby with more weight. Null where there

@@ -88,7 +88,7 @@ function pressed(view, press) {
   if (press.link) {
     view.choose(view.chosen === press.link ? null : press.link);
   } else if (press.side !== undefined && !view.options.blink) {
-    view.setProbe(toPlace(press.point, view.geometry.panes[press.side], view.looks[press.side]), press.side);
+    view.probe.set(toPlace(press.point, view.geometry.panes[press.side], view.looks[press.side]), press.side);
   }
 }
 
@@ -99,23 +99,23 @@ function keyed(view, event, link) {
   if (link && (event.key === "Enter" || event.key === " ")) {
     taken();
     view.choose(view.chosen === link ? null : link);
-  } else if (event.key === "Escape" && (view.chosen || view.probe)) {
+  } else if (event.key === "Escape" && (view.chosen || view.probe.at)) {
     taken();
     view.choose(null);
-    view.setProbe(null);
+    view.probe.set(null);
   } else if (pane && (event.key === "Enter" || event.key === " ")) {
     taken();
     const side = Number(pane.dataset.side);
-    view.setProbe([view.looks[side].x, view.looks[side].y], side);
-  } else if (pane && view.probe && event.key.startsWith("Arrow")) {
+    view.probe.set([view.looks[side].x, view.looks[side].y], side);
+  } else if (pane && view.probe.at && event.key.startsWith("Arrow")) {
     const side = Number(pane.dataset.side);
-    if (view.probe.side !== side) return;
+    if (view.probe.at.side !== side) return;
     taken();
-    const [x, y] = view.probe.place;
-    const step = STEP / view.looks[side].zoom;
-    const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+    const [x, y] = view.probe.at.place;
+    const [down, across] = view.job?.has_partners ? view.grid[side].map((cells) => 1 / cells) : [STEP, STEP].map((step) => step / view.looks[side].zoom);
+    const moves = { ArrowLeft: [-across, 0], ArrowRight: [across, 0], ArrowUp: [0, -down], ArrowDown: [0, down] };
     const [dx, dy] = moves[event.key];
-    view.setProbe([x + dx, y + dy], side);
+    view.probe.set([x + dx, y + dy], side);
   }
 }
 

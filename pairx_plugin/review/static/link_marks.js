@@ -16,7 +16,10 @@ export const hueOf = (rank) => (rank > DISTINCT ? "none" : String((rank - 1) % H
 /** Return the marks of one link, without places yet. */
 export function makeMark(link, words) {
   const line = ["outer", "casing", "core"].map((part) => svg("path", { class: part, fill: "none" }));
-  const rings = [0, 1].map(() => svg("g", { class: "ring" }, ...["outer", "casing", "core"].map((part) => svg("ellipse", { class: part, fill: "none" })), svg("ellipse", { class: "reach" })));
+  const away = [link.inside0 === false, link.inside1 === false];
+  const rings = [0, 1].map((side) => svg("g", { class: `ring${away[side] ? " outside" : ""}` },
+    ...["outer", "casing", "core"].map((part) => svg("ellipse", { class: part, fill: "none" })),
+    ...(away[side] ? ["outer", "casing", "core"].map((part) => svg("path", { class: `cross ${part}`, fill: "none" })) : []), svg("ellipse", { class: "reach" })));
   // Numbers are drawn above all rings, so they are no part of the link's own group; readers hear the group's name.
   const plates = [0, 1].map(() => svg("g", { class: "plate", "data-rank": link.rank, "data-hue": hueOf(link.rank), "aria-hidden": "true" }, svg("rect", { rx: 4 }), svg("text", { "text-anchor": "middle", "dominant-baseline": "central" }, String(link.rank))));
   const group = svg("g", {
@@ -26,7 +29,7 @@ export function makeMark(link, words) {
     tabindex: "0",
     role: "button",
     "aria-pressed": "false",
-    "aria-label": say("LINK_LABEL", { rank: link.rank, place_0: words?.place_0 ?? "", place_1: words?.place_1 ?? "", pose: words?.pose ?? "" }),
+    "aria-label": [say("LINK_LABEL", { rank: link.rank, place_0: words?.place_0 ?? "", place_1: words?.place_1 ?? "", pose: words?.pose ?? "" }), words?.inside ? say("LINK_INSIDE", { inside: words.inside }) : ""].filter(Boolean).join("; "),
   }, svg("g", { class: "line" }, ...line), ...rings);
   return { link, group, line, rings, plates };
 }
@@ -80,7 +83,8 @@ function placeOne(mark, ends, panes, radii, taken, bow, unit) {
   for (const side of [0, 1]) {
     set(mark.rings[side], { visibility: seen[side] ? "visible" : "hidden" });
     set(mark.plates[side], { visibility: seen[side] ? "visible" : "hidden" });
-    for (const ellipse of mark.rings[side].children) {
+    for (const cross of mark.rings[side].querySelectorAll(".cross")) set(cross, { d: crossed(ends[side], radii[side]) });
+    for (const ellipse of mark.rings[side].querySelectorAll("ellipse")) {
       const reach = ellipse.getAttribute("class") === "reach";
       set(ellipse, { cx: ends[side][0], cy: ends[side][1], rx: reach ? Math.max(12, radii[side][0]) : radii[side][0], ry: reach ? Math.max(12, radii[side][1]) : radii[side][1] });
     }
@@ -104,6 +108,12 @@ function placePlate(plate, rank, end, radius, away, pane, taken, unit) {
   taken.push({ x: best.x, y: best.y, r: half[0] });
   set(plate.children[0], { x: best.x - half[0], y: best.y - half[1], width: 2 * half[0], height: 2 * half[1] });
   set(plate.children[1], { x: best.x, y: best.y + 0.5 });
+}
+
+/** Two strokes from rim to rim of a ring: such an end lies outside of the animal. */
+function crossed([x, y], [rx, ry]) {
+  const [dx, dy] = [rx * Math.SQRT1_2, ry * Math.SQRT1_2];
+  return `M${fixed([x - dx, y - dy])}L${fixed([x + dx, y + dy])}M${fixed([x - dx, y + dy])}L${fixed([x + dx, y - dy])}`;
 }
 
 function rim(end, radius, angle) {

@@ -1,9 +1,10 @@
 // The pair: two photographs in one drawing, with lines, rings, numbers and colours over them.
 
-import { announce, byId, set, svg } from "./elements.js";
+import { set, svg } from "./elements.js";
 import { MOST, layOut, layOver, partner, toPlace, toPoint, whole, within, zoomAt } from "./geometry.js";
 import { makeMark, placeMarks } from "./link_marks.js";
-import { makeMasks, placeMasks, showMasks } from "./colour_masks.js";
+import { makeHatch, makeMasks, placeMasks, showMasks } from "./colour_masks.js";
+import { Probe } from "./probe.js";
 import { watchHands } from "./hands.js";
 import { say } from "./words.js";
 
@@ -11,16 +12,17 @@ const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 const BLINK = 700; // milliseconds; well below three flashes a second
 
 export class PairView {
-  constructor(frame, { onPoint, onLook }) {
+  constructor(frame, { onPoint, onLook, partners }) {
     this.frame = frame;
     this.onPoint = onPoint; // told which link is pointed at or chosen
     this.onLook = onLook; // told how much is enlarged
+    this.partners = partners; // asked where the partners of a cell lie
     this.looks = [whole(), whole()];
     this.aspects = [1, 1];
     this.options = { view: "lines", count: 8, kind: "pixel", linked: true, swapped: false, hidden: false, blink: false };
     this.chosen = null;
     this.hovered = null;
-    this.probe = null;
+    this.probe = new Probe(this);
     this.marks = [];
     this.masks = [null, null];
     this.links = [];
@@ -35,15 +37,14 @@ export class PairView {
     this.images = [0, 1].map(() => svg("image", { class: "photo", preserveAspectRatio: "none" }));
     this.clips = [0, 1].map((side) => svg("clipPath", { id: `clip-${side}` }, svg("rect")));
     this.maskHomes = [0, 1].map(() => svg("g", { class: "mask-home" }));
-    this.panes = [0, 1].map((side) => svg("g", { class: "pane", "clip-path": `url(#clip-${side})`, tabindex: "0", role: "group", "data-side": side }, this.images[side], this.maskHomes[side]));
+    this.panes = [0, 1].map((side) => svg("g", { class: "pane", "clip-path": `url(#clip-${side})`, tabindex: "0", role: "group", "data-side": side }, this.images[side], this.maskHomes[side], this.probe.mapHomes[side]));
     this.linkHome = svg("g", { class: "links" });
     this.plateHome = svg("g", { class: "links" });
-    this.probeHome = svg("g", { class: "probe", "aria-hidden": "true" });
     this.borders = [0, 1].map(() => svg("rect", { class: "border" }));
     this.title = svg("title", { id: "pair-name" });
     this.description = svg("desc", { id: "pair-says" });
     this.drawing = svg("svg", { class: "pair", role: "group", "aria-labelledby": "pair-name", "aria-describedby": "pair-says" },
-      this.title, this.description, svg("defs", {}, ...this.clips), ...this.panes, ...this.borders, this.linkHome, this.plateHome, this.probeHome);
+      this.title, this.description, svg("defs", {}, makeHatch(), ...this.clips), ...this.panes, ...this.borders, this.linkHome, this.plateHome, this.probe.home);
     this.frame.replaceChildren(this.drawing);
   }
 
@@ -54,7 +55,7 @@ export class PairView {
     this.looks = [whole(), whole()];
     this.chosen = this.hovered = null;
     this.job = null;
-    this.setProbe(null);
+    this.probe.set(null);
     this.setEvidence(null, null);
     this.frame.classList.add("loading");
     names.forEach((name, side) => set(this.panes[side], { "aria-label": say(side ? "PANE_CANDIDATE" : "PANE_QUERY", { file: name }) }));
@@ -79,12 +80,13 @@ export class PairView {
     this.linkHome.replaceChildren(...this.marks.map((mark) => mark.group).reverse());
     this.plateHome.replaceChildren(...this.marks.flatMap((mark) => mark.plates).reverse());
     for (const side of [0, 1]) {
-      this.masks[side] = record ? makeMasks(record, side) : null;
+      this.masks[side] = record ? makeMasks(record.maps ?? [], side) : null;
       this.maskHomes[side].replaceChildren(...(this.masks[side] ? [this.masks[side].defs, this.masks[side].group] : []));
     }
     this.chosen = had !== null && had <= this.links.length ? had : null;
     this.say(words);
     this.place();
+    if (record && this.probe.at) this.probe.set(this.probe.at.place, this.probe.at.side); // more is known of it now
   }
 
   say(words) {
@@ -126,20 +128,6 @@ export class PairView {
     this.onPoint(this.chosen, this.hovered);
   }
 
-  /** Mark a place, and show where its partner is likely to lie. */
-  setProbe(place, side) {
-    this.probe = place === null ? null : { place: place.map((value) => Math.min(1, Math.max(0, value))), side };
-    const words = byId("probe-words");
-    if (!this.probe) {
-      words.textContent = "";
-    } else {
-      this.probe.partner = partner(this.probe.place, side, this.links.slice(0, Math.max(8, this.options.count)));
-      words.textContent = this.probe.partner ? say("PROBE_PARTNER", { n: this.probe.partner.from }) : say("PROBE_NOTHING");
-      announce(words.textContent);
-    }
-    this.place();
-  }
-
   /** Enlarge one photograph at a point; the other follows if they are linked. */
   zoom(side, factor, point) {
     const pane = this.geometry.panes[side];
@@ -164,8 +152,9 @@ export class PairView {
   toggleZoom() {
     if (this.looks.some((look) => look.zoom > 1)) return this.fit();
     const link = this.links[(this.hovered ?? this.chosen ?? 1) - 1];
-    const places = this.probe
-      ? [0, 1].map((side) => (this.probe.side === side ? this.probe.place : this.probe.partner?.place ?? [0.5, 0.5]))
+    const { at } = this.probe;
+    const places = at
+      ? [0, 1].map((side) => (at.side === side ? at.place : at.partner?.place ?? [0.5, 0.5]))
       : [link?.kpts0 ?? [0.5, 0.5], link?.kpts1 ?? [0.5, 0.5]];
     this.looks = places.map((place) => within({ zoom: 3, x: place[0], y: place[1] }));
     return this.place();
@@ -206,11 +195,13 @@ export class PairView {
     this.geometry = this.options.blink ? layOver(width, most, this.aspects) : layOut(width, most, this.aspects, this.options.swapped);
     const { panes, height } = this.geometry;
     set(this.drawing, { viewBox: `0 0 ${width} ${height.toFixed(1)}`, width, height: height.toFixed(1) });
+    const boxes = [];
     for (const side of [0, 1]) {
       const pane = panes[side];
       const look = this.looks[side];
       const [x, y] = toPoint([0, 0], pane, look);
       const box = { x, y, w: pane.w * look.zoom, h: pane.h * look.zoom };
+      boxes.push(box);
       set(this.clips[side].firstChild, { x: pane.x, y: pane.y, width: pane.w, height: pane.h, rx: 6 });
       set(this.borders[side], { x: pane.x, y: pane.y, width: pane.w, height: pane.h, rx: 6 });
       set(this.images[side], { x: box.x, y: box.y, width: box.w, height: box.h });
@@ -218,7 +209,7 @@ export class PairView {
     }
     const drawn = this.marks.filter((mark) => this.isShown(mark));
     placeMarks(drawn, panes, this.looks, this.grid);
-    this.placeProbe(panes);
+    this.probe.place(panes, this.looks, boxes);
     this.paint();
     this.onLook(this.looks[0].zoom, this.looks[1].zoom, MOST, this.geometry);
   }
@@ -227,33 +218,19 @@ export class PairView {
     const { view, count } = this.options;
     if (view === "plain") return false;
     const most = view === "colours" ? Math.min(count, this.nColours() || count) : count;
-    return mark.link.rank <= most || mark.link.rank === this.chosen;
+    return mark.link.rank <= most || mark.link.rank === this.chosen || mark.link.rank === this.probe.at?.near;
   }
 
   nColours() {
     return Math.max(0, ...(this.masks[0]?.layers ?? []).map(({ map }) => map.rank ?? 0));
   }
 
-  placeProbe(panes) {
-    this.probeHome.replaceChildren();
-    if (!this.probe) return;
-    const { place, side, partner: other } = this.probe;
-    const clip = (which) => ({ "clip-path": `url(#clip-${which})` });
-    const [x, y] = toPoint(place, panes[side], this.looks[side]);
-    this.probeHome.append(svg("g", clip(side), ...cross(x, y)));
-    if (!other) return;
-    const [u, v] = toPoint(other.place, panes[1 - side], this.looks[1 - side]);
-    const zoom = this.looks[1 - side].zoom;
-    const reach = Math.max(12, other.spread * zoom * Math.min(panes[1 - side].w, panes[1 - side].h));
-    const rings = ["outer", "core"].map((part) => svg("circle", { class: part, cx: u, cy: v, r: reach }));
-    this.probeHome.append(svg("g", { ...clip(1 - side), class: "guess" }, ...rings, ...cross(u, v, 5)));
-  }
-
   /** Show what belongs to the view, and what is pointed at. */
   paint() {
     const { view, count, kind, hidden, blink } = this.options;
-    const pointed = this.hovered ?? this.chosen;
-    set(this.drawing, { class: `pair view-${view}${hidden || blink ? " bare" : ""}${pointed ? " pointed" : ""}${this.moving ? " moving" : ""}` });
+    const pointed = this.hovered ?? this.chosen ?? this.probe.at?.near ?? null;
+    const marked = this.probe.mapped;
+    set(this.drawing, { class: `pair view-${view}${hidden || blink ? " bare" : ""}${pointed ? " pointed" : ""}${marked ? " marked" : ""}${this.moving ? " moving" : ""}` });
     this.drawing.classList.toggle("zoomed", this.looks.some((look) => look.zoom > 1));
     for (const mark of this.marks) {
       const rank = mark.link.rank;
@@ -263,18 +240,14 @@ export class PairView {
       }
       set(mark.group, { "aria-pressed": String(rank === this.chosen) });
     }
-    for (const masks of this.masks) if (masks) showMasks(masks, { view, kind, count, pointed: view === "plain" ? null : pointed });
+    for (const masks of this.masks) if (masks) showMasks(masks, { view, kind, count, pointed: view === "plain" ? null : pointed, marked });
+    this.probe.paint(view);
     this.panes.forEach((pane, side) => {
       const seen = blink && side !== this.shown ? "hidden" : null;
       set(pane, { visibility: seen });
       set(this.borders[side], { visibility: seen });
     });
   }
-}
-
-function cross(x, y, r = 9) {
-  const d = `M${x - r},${y}H${x + r}M${x},${y - r}V${y + r}`;
-  return ["outer", "core"].map((part) => svg("path", { class: part, d }));
 }
 
 function load(url) {

@@ -2,11 +2,12 @@
 
 import { read } from "./api.js";
 import { announce, byId, html, set } from "./elements.js";
-import { CandidateList } from "./candidate_list.js";
+import { CandidateList, decisionSign } from "./candidate_list.js";
 import { DecisionBar } from "./decision_bar.js";
 import { EvidenceClient } from "./evidence_client.js";
 import { EvidencePanel } from "./evidence_panel.js";
 import { Keyboard } from "./keyboard.js";
+import { Light } from "./light.js";
 import { PairView } from "./pair_view.js";
 import { Tools } from "./tools.js";
 import { LookLog } from "./look_log.js";
@@ -14,6 +15,7 @@ import { keep, prefer } from "./preferences.js";
 import { page, say } from "./words.js";
 
 const state = { query: page.query, rank: null };
+const isOpen = (candidate) => decisionSign(candidate.decision) === null; // nobody has decided, or it was taken back
 const candidateOf = (rank) => state.query.candidates.find((item) => item.rank === rank) ?? null;
 const current = () => ({ query: state.query, candidate: candidateOf(state.rank) });
 
@@ -24,6 +26,7 @@ const list = new CandidateList((rank) => pick(rank));
 const view = new PairView(byId("frame"), {
   onPoint: (chosen, hovered) => panel.point(chosen, hovered),
   onLook: (first, second, most, geometry) => tools?.showZoom(first, second, most, geometry),
+  partners: (side, row, col) => read(`/explanations/${view.job.id}/partners/${side}/${row}/${col}`),
 });
 const panel = new EvidencePanel({
   onRetry: () => look({ retry: true }),
@@ -35,6 +38,7 @@ const client = new EvidenceClient({ onEvidence: take, onDropped: dropped, onDeci
 tools = new Tools(view, { log, onChoice: choose, layerOf: (level) => layers[level] });
 const bar = new DecisionBar({ current, onDecided: decided, onAdvance: advance, looked: () => log.summary(client.get(state.query.query_id, state.rank)) });
 
+new Light(byId("frame"));
 byId("state").addEventListener("click", (event) => {
   if (event.target.id === "retry") panel.onRetry();
   if (event.target.id === "anew") panel.onAnew();
@@ -94,7 +98,7 @@ function showQuery() {
   byId("query-facts").replaceChildren(...facts().map(([words, link]) => html("li", {}, link ? html("a", { href: link }, words) : words)));
   list.show(query.candidates);
   showProgress();
-  const open = query.candidates.find((item) => item.decision.version === 0) ?? query.candidates[0];
+  const open = query.candidates.find(isOpen) ?? query.candidates[0];
   if (open) pick(open.rank);
   else showNobody();
 }
@@ -120,6 +124,7 @@ function showNobody() {
   byId("captions").replaceChildren();
   panel.show(null);
   byId("state").replaceChildren();
+  byId("evidence").setAttribute("aria-busy", "false");
   bar.show(null);
 }
 
@@ -167,7 +172,7 @@ function take(job) {
   const candidate = candidateOf(job.rank);
   if (!candidate) return;
   candidate.standing ??= candidate.evidence;
-  candidate.evidence = { status: job.status, band: job.words?.band ?? (job.over ? null : candidate.evidence.band), level: job.words?.level ?? candidate.evidence.level };
+  candidate.evidence = { status: job.status, part: job.status === "partial" && job.over, band: job.words?.band ?? (job.over ? null : candidate.evidence.band), level: job.words?.level ?? candidate.evidence.level };
   list.update(candidate);
   list.select(state.rank);
   if (job.rank !== state.rank) return;
@@ -201,6 +206,7 @@ function choose(choice) {
 
 /** Somebody has decided, here or elsewhere. */
 function heard(news) {
+  if (bar.isStoring(news)) return void bar.storing.then(() => heard(news));
   const entry = page.task.queries.find((item) => item.query_id === news.query_id);
   if (news.query_id !== state.query.query_id) {
     if (entry) readCounts();
@@ -222,7 +228,7 @@ function decided(queryId, candidate) {
 
 function showProgress() {
   const all = state.query.candidates;
-  const done = all.filter((item) => item.decision.evidence_decision !== "unreviewed" || item.decision.skipped).length;
+  const done = all.filter((item) => !isOpen(item)).length;
   byId("progress-words").textContent = say("DECIDED_OF", { done, all: all.length });
   set(byId("progress"), { value: done, max: Math.max(1, all.length) });
 }
@@ -236,13 +242,13 @@ async function readCounts() {
 function advance() {
   const all = state.query.candidates;
   const now = all.findIndex((item) => item.rank === state.rank);
-  const open = [...all.slice(now + 1), ...all.slice(0, now)].find((item) => item.decision.version === 0);
+  const open = [...all.slice(now + 1), ...all.slice(0, now)].find(isOpen);
   if (open) pick(open.rank);
   else announce(say("ALL_DECIDED"));
 }
 
 function step(by) {
-  const all = state.query.candidates;
+  const all = list.shown();
   const next = all[all.findIndex((item) => item.rank === state.rank) + by];
   if (next) pick(next.rank);
   else announce(say(by < 0 ? "FIRST_CANDIDATE" : "LAST_CANDIDATE"));

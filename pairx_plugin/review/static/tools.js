@@ -2,7 +2,7 @@
 
 import { announce, byId, html, set } from "./elements.js";
 import { keep, prefer } from "./preferences.js";
-import { number, page, say } from "./words.js";
+import { known, number, page, say } from "./words.js";
 
 const VIEWS = ["plain", "lines", "colours"];
 
@@ -19,7 +19,7 @@ export class Tools {
     byId("count").addEventListener("input", (event) => this.setCount(Number(event.target.value)));
     byId("opacity").addEventListener("input", (event) => this.setOpacity(Number(event.target.value)));
     byId("map-kind").addEventListener("change", (event) => this.setKind(event.target.value));
-    byId("explainer").addEventListener("change", (event) => this.onChoice({ explainer: event.target.value }));
+    byId("explainer").addEventListener("change", (event) => this.setExplainer(event.target.value));
     byId("zoom-in").addEventListener("click", () => this.zoom(1.5));
     byId("zoom-out").addEventListener("click", () => this.zoom(1 / 1.5));
     byId("zoom-fit").addEventListener("click", () => view.fit());
@@ -85,6 +85,13 @@ export class Tools {
     this.kind = kind;
     byId("map-kind").value = kind;
     this.pair.set({ kind });
+    this.showSigns();
+  }
+
+  /** Choose an explainer by its id, or one of its variants by "id variant". */
+  setExplainer(value) {
+    const [explainer, variant] = value.split(" ");
+    this.onChoice({ explainer, variant: variant ?? "" });
   }
 
   setLevel(level) {
@@ -153,7 +160,11 @@ export class Tools {
   /** Fill the pickers with what there is. */
   showChoices(found) {
     const chosen = byId("explainer").value || "pairx";
-    byId("explainer").replaceChildren(...found.explainers.map((item) => html("option", { value: item.explainer_id, disabled: !item.usable, title: item.usable ? item.summary : item.reason, selected: item.explainer_id === chosen }, item.title + (item.usable ? "" : ` (${say("NOT_USABLE")})`))));
+    byId("explainer").replaceChildren(...found.explainers.map((item) => {
+      const value = [item.explainer_id, item.variant].filter(Boolean).join(" ");
+      const title = item.variant ? known(`VARIANT_${item.variant}`, { title: item.title }, `${item.title}: ${item.variant}`) : item.title;
+      return html("option", { value, disabled: !item.usable, title: item.usable ? item.summary : item.reason, selected: value === chosen }, title + (item.usable ? "" : ` (${say("NOT_USABLE")})`));
+    }));
     for (const level of ["fine", "medium", "broad"]) {
       const layer = found.layers.find((item) => item.level === level);
       const there = level === "medium" || Boolean(layer?.key);
@@ -167,9 +178,17 @@ export class Tools {
   showColours(job) {
     const maps = (job.record?.maps ?? []).filter((map) => map.url);
     const pixel = maps.some((map) => map.kind === "pixel");
+    this.signed = { partner: job.has_partners, pixel: maps.some((map) => map.sign && map.kind === "pixel"), intermediate: maps.some((map) => map.sign && map.kind !== "pixel") };
     byId("map-kind").querySelector("[value=pixel]").disabled = maps.length > 0 && !pixel;
     if (maps.length && !pixel) this.setKind("intermediate");
     else if (pixel && this.forced) this.setKind("pixel");
     this.forced = maps.length > 0 && !pixel;
+    this.showSigns();
+  }
+
+  /** Say which colours speak for the similarity and which against it, where a picture has both. */
+  showSigns() {
+    const { signed, kind } = this;
+    set(byId("signs"), { hidden: !(signed?.[kind] || signed?.partner), "data-of": signed?.[kind] ? kind : "partner" });
   }
 }

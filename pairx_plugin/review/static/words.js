@@ -29,6 +29,12 @@ export function time(seconds) {
   return new Intl.DateTimeFormat(tag, { dateStyle: "medium", timeStyle: "short" }).format(new Date(seconds * 1000));
 }
 
+/** Return a place of a photograph in words and as shares, as the table of links names it. */
+export function exactPlace([x, y]) {
+  const third = (value) => Math.min(2, Math.max(0, Math.floor(value * 3)));
+  return say("PLACE", { words: say(`PLACE_${third(y)}_${third(x)}`), x, y });
+}
+
 function write(message, values, count) {
   let out = "";
   let at = 0;
