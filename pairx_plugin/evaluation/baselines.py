@@ -24,6 +24,7 @@ from ..explainers.base import Explainer
 from ..matching import mutual_nearest_neighbours
 from ..models.embedding import EmbeddingModel
 from ..models.layers import get_layer, suggest_layer
+from ..models.token_grids import to_map, token_layout
 from ..plausibility import assess
 from ..settings import Settings
 from .packages import scikit_learn, scipy
@@ -177,11 +178,15 @@ def _activations(model: EmbeddingModel, chip: Chip, layers: Sequence[str]) -> _S
     finally:
         for handle in handles:
             handle.remove()
-    return _Side(embedding, {key: _as_grid(value, key) for key, value in found.items()})
+    return _Side(embedding, {key: _as_grid(model, value, key) for key, value in found.items()})
 
 
-def _as_grid(output: torch.Tensor, layer: str) -> torch.Tensor:
-    """Return (C, h, w); tokens (N, T, C) of a square grid are put in rows, a class token before them left out."""
+def _as_grid(model: EmbeddingModel, output: torch.Tensor, layer: str) -> torch.Tensor:
+    """Return (C, h, w); tokens of a transformer that nobody knows, (N, T, C), are taken for a square grid in rows."""
+    layout = token_layout(model.network)
+    grid = layout.grid(tuple(output.shape), model.input_size) if layout is not None and layout.holds(layer) else None
+    if grid is not None:
+        return to_map(output, grid)[0]
     if output.ndim == 4:
         return output[0]
     side = math.isqrt(output.shape[1]) if output.ndim == 3 else 0

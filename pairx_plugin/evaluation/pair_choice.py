@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -86,9 +87,9 @@ def choose_pairs(
     made: list[EvaluationPair] = []
     others: list[EvaluationPair] = []
     for place, index in enumerate(chosen):
-        pair = _made(subjects, same[index], cosines, strata[0][index], rng)
+        pair = _made(subjects, same[index], cosines, strata[0][index], seed)
         if place in kept:
-            partner = _made(subjects, different[kept[place]], cosines, strata[1][kept[place]], rng)
+            partner = _made(subjects, different[kept[place]], cosines, strata[1][kept[place]], seed)
             others.append(_with(partner, pair.pair_id))
             pair = _with(pair, partner.pair_id)
         made.append(pair)
@@ -137,16 +138,19 @@ def _made(
     pair: tuple[int, int],
     cosines: NDArray[np.float64],
     stratum: str,
-    rng: np.random.Generator,
+    seed: int,
 ) -> EvaluationPair:
     query, candidate = subjects[pair[0]], subjects[pair[1]]
+    pair_id = f"{query.subject_id} | {candidate.subject_id}"
+    # drawn for the pair alone, so that another number of pairs gives it no other stranger
+    rng = np.random.default_rng(list(hashlib.sha256(f"{seed} {pair_id}".encode()).digest()))
     strangers = [
         item.subject_id
         for item in subjects
         if item.species == query.species and item.name not in (query.name, candidate.name)
     ]
     return EvaluationPair(
-        pair_id=f"{query.subject_id} | {candidate.subject_id}",
+        pair_id=pair_id,
         query_id=query.subject_id,
         candidate_id=candidate.subject_id,
         individual=query.name,

@@ -28,6 +28,8 @@ class Plan:
 
     Attributes:
         n_pairs: pairs of one individual; as many equally similar ones of two come on top where they can be had.
+        n_photographs: that pairs are chosen among, and four for each pair at least. Many make equally similar pairs
+            of two individuals easier to find.
         seed: of everything that draws.
         profile: ``quick``, or ``full`` with the protocol's own step width, all fills and all depths.
         n_steps: steps of an insertion or deletion curve.
@@ -41,6 +43,7 @@ class Plan:
     """
 
     n_pairs: int = 8
+    n_photographs: int = 256
     seed: int = 0
     profile: str = "quick"
     n_steps: int = 10
@@ -55,6 +58,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.n_pairs < 1:
             raise SettingsError(f"--pairs is {self.n_pairs}; evaluate at least one pair, and twenty to learn much")
+        if self.n_photographs < 2:
+            raise SettingsError(f"--photographs is {self.n_photographs}; two make a pair, hundreds a choice of them")
         for name, known in (("measures", MEASURES), ("fills", tuple(FILLS))):
             for item in getattr(self, name):
                 if item not in known:
@@ -85,5 +90,9 @@ class Plan:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def decides(self) -> dict[str, Any]:
-        """Return what a kept result depends on: more pairs, or other measures, add results and change none."""
-        return {name: value for name, value in self.to_json().items() if name not in ("n_pairs", "measures")}
+        """Return what a kept result depends on: more pairs, or other measures, add results and change none.
+
+        The photographs themselves are counted by their own digest.
+        """
+        free = ("n_pairs", "n_photographs", "measures")
+        return {name: value for name, value in self.to_json().items() if name not in free}

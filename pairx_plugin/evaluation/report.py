@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
-import tempfile
 from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..errors import MissingExtra, StoreError
-from .figure_names import FIGURES, HEADLINES, Figure
+from ..atomic_files import unwritten, write_whole
+from ..errors import MissingExtra
+from .figure_names import FIGURES, Figure
 from .pair_pictures import pair_pictures
 from .plots import DotRow, Series, dot_plot, line_plot
 from .results_file import SCHEMA
 from .running import EvaluationRun
 from .summary import Summary
+from .tables import differences_csv, figures_csv, pairs_csv, strata_csv
 
 __all__ = ["summary_json", "write_files", "write_text"]
 
-_COLUMNS = ("variant", "figure", "value", "low", "high", "n", "n_individuals", "n_dropped", "reasons")
-
 
 def write_files(run: EvaluationRun, summary: Summary, folder: Path) -> dict[str, Path]:
-    """Write ``evaluation.json``, ``figures.csv``, ``pairs.csv`` and ``evaluation.html``, each whole or not at all.
+    """Write ``evaluation.json``, ``evaluation.html``, and as CSV figures, differences, strata and pairs.
+
+    Each file is written whole or not at all.
 
     Raises:
         MissingExtra: Jinja2 cannot be imported.
@@ -34,8 +32,10 @@ def write_files(run: EvaluationRun, summary: Summary, folder: Path) -> dict[str,
     """
     texts = {
         "json": ("evaluation.json", json.dumps(summary_json(run, summary), indent=1, allow_nan=False) + "\n"),
-        "figures": ("figures.csv", _figures_csv(summary)),
-        "pairs": ("pairs.csv", _pairs_csv(run)),
+        "figures": ("figures.csv", figures_csv(summary)),
+        "differences": ("differences.csv", differences_csv(summary)),
+        "strata": ("strata.csv", strata_csv(run)),
+        "pairs": ("pairs.csv", pairs_csv(run)),
         "report": ("evaluation.html", _page(run, summary)),
     }
     return {name: write_text(folder / file_name, text) for name, (file_name, text) in texts.items()}
@@ -65,44 +65,16 @@ def summary_json(run: EvaluationRun, summary: Summary) -> dict[str, Any]:
         "variants": [variant.to_json() for variant in run.variants],
         "figures": [cell.to_json() for cell in summary.cells],
         "checks": [verdict.to_json() for verdict in summary.verdicts],
+        "standings": [item.to_json() for item in summary.standings],
+        "differences": [item.to_json() for item in summary.differences],
+        "abstention": {
+            name: [{"threshold": t, "coverage": c, "accuracy": a} for t, c, a in curve]
+            for name, curve in summary.abstention.items()
+            if curve
+        },
         "failures": {name: dict(Counter(messages)) for name, messages in run.failures.items()},
         "seconds": round(run.seconds, 1),
     }
-
-
-def _figures_csv(summary: Summary) -> str:
-    rows = []
-    for cell in summary.cells:
-        plain = cell.to_json()
-        reasons = "; ".join(f"{reason} {count}" for reason, count in cell.dropped.items())
-        rows.append([reasons if name == "reasons" else _shown(plain[name]) for name in _COLUMNS])
-    return _csv(_COLUMNS, rows)
-
-
-def _pairs_csv(run: EvaluationRun) -> str:
-    rows: list[list[str]] = []
-    for pair in run.pairs:
-        for variant in run.variants:
-            for measure in run.plan.measures:
-                result = run.results.get((variant.name, pair.pair_id, measure))
-                for figure, value in (result or {}).get("figures", {}).items():
-                    rows.append([variant.name, pair.pair_id, str(pair.same).lower(), pair.individual, pair.stratum,
-                                 _shown(pair.similarity), measure, figure, _shown(value)])
-    return _csv(
-        ("variant", "pair", "same", "individual", "stratum", "similarity", "measure", "figure", "value"), rows
-    )
-
-
-def _csv(columns: tuple[str, ...], rows: list[list[str]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return buffer.getvalue()
-
-
-def _shown(value: Any) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _page(run: EvaluationRun, summary: Summary) -> str:
@@ -116,13 +88,17 @@ def _page(run: EvaluationRun, summary: Summary) -> str:
     )
     measured = [figure for figure in FIGURES if any(cell.figure == figure.key for cell in summary.cells)]
     known = [figure for figure in measured if any(_value(summary, run, figure, v.name) for v in run.variants)]
+    leading = [figure for figure in known if figure.key in summary.headlines]
     sections = list(dict.fromkeys(figure.section for figure in known))
     return environment.get_template("evaluation.html.j2").render(
         facts=summary_json(run, summary),
         variants=run.variants,
         checks=sorted({verdict.check for verdict in summary.verdicts}),
         verdicts={(verdict.variant, verdict.check): verdict for verdict in summary.verdicts},
-        headlines=[(figure, _dots(run, summary, figure)) for figure in known if figure.key in HEADLINES],
+        headlines=[(figure, _dots(run, summary, figure)) for figure in leading],
+        standings=summary.standings,
+        differences=[(figure, plot) for figure in leading if (plot := _difference_dots(run, summary, figure))],
+        titles={figure.key: figure.title for figure in FIGURES},
         curves=_curve_plots(run, summary),
         sections=[(name, [figure for figure in known if figure.section == name]) for name in sections],
         cells={(cell.variant, cell.figure): cell for cell in summary.cells},
@@ -142,6 +118,8 @@ def _dots(run: EvaluationRun, summary: Summary, figure: Figure) -> str:
     for variant in run.variants:
         cell = summary.cell(variant.name, figure.key)
         found = cell.interval if cell else None
+        if variant.baseline and (found is None or found.value is None):
+            continue  # most of them draw no matches; the table says so
         rows.append(
             DotRow(
                 label=variant.name,
@@ -152,6 +130,19 @@ def _dots(run: EvaluationRun, summary: Summary, figure: Figure) -> str:
             )
         )
     return dot_plot(rows, title=figure.title, chance=figure.chance)
+
+
+def _difference_dots(run: EvaluationRun, summary: Summary, figure: Figure) -> str:
+    """Return a figure's differences to the first variant, nothing where there are none."""
+    there = {item.variant: item for item in summary.differences if item.figure == figure.key}
+    if not there:
+        return ""
+    rows = [
+        DotRow(label=name, value=item.interval.value, low=item.interval.low, high=item.interval.high,
+               grey=item.verdict == "open")
+        for name, item in there.items()
+    ]
+    return dot_plot(rows, title=f"{figure.title}, less that of {run.variants[0].name}", chance=0.0)
 
 
 def _curve_plots(run: EvaluationRun, summary: Summary) -> list[tuple[str, str]]:
@@ -175,6 +166,15 @@ def _curve_plots(run: EvaluationRun, summary: Summary) -> list[tuple[str, str]]:
         words = "share of modules drawn anew, from the top"
         plot = line_plot(series, title="randomisation", x_title=words, y_title="|rank correlation|", y_range=(0.0, 1.0))
         plots.append(("Cascading randomisation", plot))
+    series = [
+        Series(label=name, x=[share for _, share, _ in curve], y=[right for _, _, right in curve])
+        for name, curve in summary.abstention.items()
+        if len(curve) > 1
+    ]
+    if series:
+        words = "share of attributes that are still said"
+        plot = line_plot(series, title="abstention", x_title=words, y_title="share right", y_range=(0.0, 1.0))
+        plots.append(("Attributes: what abstaining is worth", plot))
     return plots
 
 
@@ -185,13 +185,7 @@ def write_text(path: Path, text: str) -> Path:
         StoreError: it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        write_whole(path, text)
     except OSError as error:
-        reason = error.strerror or error
-        raise StoreError(f"{str(path)!r} cannot be written: {reason}; choose another folder") from error
+        raise unwritten("the file", path, error) from error
     return path

@@ -85,7 +85,7 @@ def evaluate(
     names = [variant.name for variant in variants]
     if len(set(names)) < len(names) or not names:
         raise SettingsError(f"variants need names of their own, got: {', '.join(names) or 'none'}")
-    limit = max(64, 2 * PER_INDIVIDUAL * plan.n_pairs)
+    limit = max(plan.n_photographs, PER_INDIVIDUAL * plan.n_pairs)
     subject_set = load_subjects(source, model, limit=limit, seed=plan.seed, progress=progress)
     bench = Bench(model, subject_set, plan, entries)
     choice = _choice(bench, progress)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .attribute_figures import calibration_error, coverage_accuracy
-from .bootstrap import Interval, bootstrap, mean_interval
-from .figure_names import FIGURES
+from .bootstrap import Interval, mean_interval
+from .differences import Difference, Standing, differences, standing
+from .figure_names import FIGURES, HEADLINES, Figure
+from .gathered import AUC, auc_interval, couples, values
 from .running import EvaluationRun
-from .separation import couple_wins
 
 __all__ = ["Cell", "Summary", "Verdict", "summarise"]
 
 _PASS_RHO, _PASS_ABOVE, _PASS_IDENTITY = 0.2, 0.01, 0.95
+_FEW = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +66,20 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The table, the checks, and the curves behind them."""
+    """The table, the checks, and the curves behind them.
+
+    Attributes:
+        differences: of every other variant to the first one, pair by pair.
+        headlines: the figures that decide; where hardly any of them were measured, all but the cost.
+        standings: over those, of every variant that is no null baseline.
+        abstention: (threshold, coverage, accuracy) of named attributes, most cautious first, by variant.
+    """
 
     cells: tuple[Cell, ...]
     verdicts: tuple[Verdict, ...]
+    differences: tuple[Difference, ...]
+    headlines: tuple[str, ...]
+    standings: tuple[Standing, ...]
     curves: Mapping[str, Mapping[str, list[float]]]
     randomisation: Mapping[str, list[tuple[float, float]]]
     abstention: Mapping[str, list[tuple[float, float, float]]]
@@ -89,16 +99,19 @@ def summarise(run: EvaluationRun) -> Summary:
     cells: list[Cell] = []
     for variant in run.variants:
         name = variant.name
-        cells += [_mean_cell(run, name, figure.key) for figure in FIGURES if not figure.key.startswith("auc_")]
-        cells += [_auc_cell(run, name, figure.key) for figure in FIGURES if figure.key.startswith("auc_")]
+        cells += [_cell(run, name, figure.key) for figure in FIGURES if figure.key != "attribute_ece"]
         cells.append(_ece_cell(run, name))
     kept = tuple(cell for cell in cells if cell.interval.n or cell.dropped)
     order = {figure.key: place for place, figure in enumerate(FIGURES)}
     names = {variant.name: place for place, variant in enumerate(run.variants)}
     kept = tuple(sorted(kept, key=lambda cell: (names[cell.variant], order[cell.figure])))
+    leading = _leading({cell.figure for cell in kept if cell.interval.value is not None})
     table = Summary(
         cells=kept,
         verdicts=(),
+        differences=differences(run, run.variants[0].name),
+        headlines=tuple(figure.key for figure in leading),
+        standings=standing(run, leading),
         curves={variant.name: _curves(run, variant.name) for variant in run.variants},
         randomisation={variant.name: _depths(run, variant.name) for variant in run.variants},
         abstention={variant.name: coverage_accuracy(*_said(run, variant.name)) for variant in run.variants},
@@ -107,60 +120,23 @@ def summarise(run: EvaluationRun) -> Summary:
     return replace(table, verdicts=tuple(verdicts))
 
 
-def _results(run: EvaluationRun, variant: str, figure: str, *, same: bool) -> list[tuple[str, str, Any]]:
-    """Return (pair id, individual, result) of every result that has the figure or dropped it."""
-    found = []
-    for pair in run.pairs:
-        if pair.same != same:
-            continue
-        for measure in run.plan.measures:
-            result = run.results.get((variant, pair.pair_id, measure))
-            if result and (figure in result["figures"] or figure in result["dropped"]):
-                found.append((pair.pair_id, pair.individual, result))
-    return found
+def _leading(measured: Collection[str]) -> list[Figure]:
+    known = [figure for figure in FIGURES if figure.key in measured]
+    headlines = [figure for figure in known if figure.key in HEADLINES]
+    return headlines if len(headlines) >= _FEW else [figure for figure in known if figure.section != "cost"]
 
 
-def _mean_cell(run: EvaluationRun, variant: str, figure: str) -> Cell:
-    rows = _results(run, variant, figure, same=True)
-    there = [(name, result["figures"][figure]) for _, name, result in rows if figure in result["figures"]]
-    return Cell(
-        variant=variant,
-        figure=figure,
-        interval=mean_interval([value for _, value in there], [name for name, _ in there], seed=run.plan.seed),
-        dropped=Counter(result["dropped"][figure] for _, _, result in rows if figure in result["dropped"]),
-    )
-
-
-def _auc_cell(run: EvaluationRun, variant: str, figure: str) -> Cell:
-    """Compare matched pairs alone; a couple of which one half has no figure is dropped as a whole."""
-    key = figure.removeprefix("auc_")
-    couples: list[tuple[str, float, float]] = []
-    dropped: Counter[str] = Counter()
-    for pair in run.pairs:
-        results = [run.results.get((variant, name, "plausibility")) for name in (pair.pair_id, pair.matched_with)]
-        if not pair.same or results[0] is None:
-            continue
-        if results[1] is None:
-            dropped["NO_EQUALLY_SIMILAR_PAIR"] += 1
-            continue
-        values = [result["figures"].get(key) for result in results if result]
-        if None in values:
-            dropped[next(_reason(result, key) for result in results if result and key not in result["figures"])] += 1
-        else:
-            couples.append((pair.individual, values[0], values[1]))  # type: ignore[arg-type]
-    same, different = (np.array([couple[index] for couple in couples], np.float64) for index in (1, 2))
-
-    wins = couple_wins(same, different)
-
-    def statistic(rows: NDArray[np.intp]) -> float | None:
-        return float(wins[np.ix_(rows, rows)].mean()) if len(rows) else None
-
-    interval = bootstrap(statistic, [couple[0] for couple in couples], seed=run.plan.seed)
+def _cell(run: EvaluationRun, variant: str, figure: str) -> Cell:
+    if figure.startswith(AUC):
+        matched = couples(run, variant, figure.removeprefix(AUC))
+        interval, dropped = auc_interval(matched.rows, seed=run.plan.seed), matched.dropped
+    else:
+        found = values(run, variant, figure)
+        interval = mean_interval(
+            [row.value for row in found.rows], [row.individual for row in found.rows], seed=run.plan.seed
+        )
+        dropped = found.dropped
     return Cell(variant=variant, figure=figure, interval=interval, dropped=dropped)
-
-
-def _reason(result: Mapping[str, Any], key: str) -> str:
-    return str(result["dropped"].get(key, "FAILED" if result.get("failed") else "NOT_DEFINED"))
 
 
 def _said(run: EvaluationRun, variant: str) -> tuple[list[float], list[bool]]:

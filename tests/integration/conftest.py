@@ -1,9 +1,13 @@
-"""The command line in this process, and small photographs to give to it."""
+"""The command line, in this process and in processes of its own, and small photographs to give to it."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,33 @@ def call() -> Callable[..., Any]:
     mixes = "mix_stderr" in inspect.signature(testing.CliRunner).parameters
     runner = testing.CliRunner(**({"mix_stderr": False} if mixes else {}))
     return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
+    """Start a command that serves, on a free port: ``start("serve", folder)`` gives its process and its address."""
+    started = []
+
+    def begin(command: str, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pairx_plugin", command, "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        started.append(process)
+        line = process.stdout.readline()
+        found = re.search(r"http://\S+", line)
+        if not found:
+            process.kill()  # or its error stream would have no end
+            pytest.fail(f"no address in {line!r}\n{process.stderr.read()}")
+        return process, found.group(0)
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

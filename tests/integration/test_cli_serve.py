@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -34,33 +31,8 @@ def reviews(tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def start():
-    """Start the command in a process of its own and wait for its address: ``start(*arguments)``."""
-    started = []
-
-    def begin(*arguments: str) -> tuple[subprocess.Popen, str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pairx_plugin", "serve", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-        started.append(process)
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+", line)
-        assert found, line + process.stderr.read()
-        return process, found.group(0)
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
 def test_server_answers_on_loopback_and_ends_with_ctrl_c(reviews, start):
-    process, address = start(str(reviews), "--port", "0")
+    process, address = start("serve", str(reviews))
     assert address.startswith("http://127.0.0.1:") and "token" not in address
     with urllib.request.urlopen(f"{address}health", timeout=20) as answer:
         assert answer.status == 200
@@ -69,7 +41,7 @@ def test_server_answers_on_loopback_and_ends_with_ctrl_c(reviews, start):
 
 
 def test_wider_address_asks_for_a_token_that_it_prints(reviews, start):
-    _, address = start(str(reviews), "--host", "0.0.0.0", "--port", "0")
+    _, address = start("serve", str(reviews), "--host", "0.0.0.0")
     token = address.partition("?token=")[2]
     assert len(token) >= 24
     local = re.sub(r"//.*:", "//127.0.0.1:", address).partition("?")[0]

@@ -5,12 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 
@@ -23,31 +20,6 @@ from pairx_plugin.cli.app import app  # noqa: E402
 from pairx_sample_data import load_annotations  # noqa: E402
 
 
-@pytest.fixture
-def start():
-    """Start the command in a process of its own and wait for its first line: ``start(*arguments)``."""
-    started = []
-
-    def begin(*arguments: str) -> tuple[subprocess.Popen, str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pairx_plugin", "serve-api", "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-        started.append(process)
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+explain/", line)
-        assert found, line + process.stderr.read()
-        return process, found.group(0)
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
 def post(address, body, **headers):
     request = urllib.request.Request(
         address, json.dumps(body).encode(), {"Content-Type": "application/json", **headers}
@@ -58,7 +30,7 @@ def post(address, body, **headers):
 
 def test_sample_photographs_are_explained_and_the_service_ends_with_ctrl_c(start):
     query, candidate = load_annotations()[:2]
-    process, address = start("--root", str(query.file_path.parent), "--model", "miewid-msv4.1=sample")
+    process, address = start("serve-api", "--root", str(query.file_path.parent), "--model", "miewid-msv4.1=sample")
     assert address.startswith("http://127.0.0.1:")
     body = {
         "image1_uris": [query.file_path.name],
@@ -75,7 +47,7 @@ def test_sample_photographs_are_explained_and_the_service_ends_with_ctrl_c(start
 
 
 def test_wider_address_asks_for_a_token_that_it_prints(start):
-    process, address = start("--host", "0.0.0.0")
+    process, address = start("serve-api", "--host", "0.0.0.0")
     token = re.search(r"Bearer (\S+)", process.stdout.readline()).group(1)
     assert len(token) >= 24
     local = re.sub(r"//.*:", "//127.0.0.1:", address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -18,9 +19,11 @@ from PIL import Image
 pytest.importorskip("fastapi")
 from starlette.testclient import TestClient  # noqa: E402
 
+from pairx_plugin.chips import as_chip  # noqa: E402
 from pairx_plugin.explainers.pairx import PairX  # noqa: E402
 from pairx_plugin.hosts.ml_service import ApiServer, ExplainService, ServedModels, ServiceConfig  # noqa: E402
 from pairx_plugin.hosts.photograph_gate import GateRules, PhotographGate  # noqa: E402
+from pairx_plugin.layer_sweep import DecidedPair, measure_layers  # noqa: E402
 from pairx_plugin.models import EmbeddingModel  # noqa: E402
 
 
@@ -136,7 +139,7 @@ def test_records_on_request(client):
     assert [image["uri"] for image in record["images"]] == ["query.png", "first.png"]
     assert record["images"][1]["bbox"] == [8.0, 8.0, 80.0, 80.0] and len(record["matches"]) == 4
     alone = client.post("/explain/", json=body(output="records")).json()
-    assert alone["images"] == [] and alone["count"] == 1
+    assert "images" not in alone and alone["count"] == 1  # an empty list would say that the pair is unsupported
     assert alone["explanations"][0]["id"] == record["id"]
     assert alone["explanations"][0]["matches"] == record["matches"]
 
@@ -151,6 +154,36 @@ def test_layer_that_is_not_named_is_the_models_own(client):
     asked = body(output="records")
     del asked["layer_key"]
     assert client.post("/explain/", json=asked).json()["explanations"][0]["layer_key"] == "backbone.blocks.1"
+
+
+def test_layer_auto_is_the_rules_without_a_file_and_says_so(client):
+    for names in ({"layer_key": "auto"}, {"layer_keys": ["auto"]}):
+        (record,) = client.post("/explain/", json=body(output="records", **names)).json()["explanations"]
+        assert record["layer_key"] == "backbone.blocks.1"
+        assert record["provenance"]["layer_choice"]["rule"] == "MODEL_DEFAULT"
+    refused = client.post("/explain/", json=body(layer_keys=["auto", "backbone.blocks.1"]))
+    check_failure(refused, 422, "BAD_REQUEST", "layer_keys")
+
+
+def test_layer_auto_is_what_confirmed_pairs_showed_for_that_model(make_service, folder, model, make_texture):
+    same = [as_chip(make_texture(seed)) for seed in range(5)]
+    pairs = [DecidedPair(individual=str(number), query=chip, candidate=chip) for number, chip in enumerate(same)]
+    found = measure_layers(model, pairs, ["backbone.blocks.0", "backbone.blocks.2"])
+    path = dataclasses.replace(found, layer_key="backbone.blocks.2", reason="it was told to").write(folder / "a.json")
+    models = ServedModels({"one": lambda: model, "other": lambda: model})
+    gate = PhotographGate(GateRules(roots=(folder,)))
+    client = TestClient(
+        make_service(ExplainService(models, gate, layer_choices={"one": str(path)})).app, base_url="http://localhost"
+    )
+    told = {}
+    for name in ("one", "other"):
+        asked = body(output="records", layer_key="auto", model_id=name, k_lines=20)  # as the pairs were explained
+        (record,) = client.post("/explain/", json=asked).json()["explanations"]
+        told[name] = record["layer_key"], record["provenance"]["layer_choice"]["rule"]
+    assert told == {
+        "one": ("backbone.blocks.2", "CONFIRMED_PAIRS"),
+        "other": ("backbone.blocks.1", "MODEL_DEFAULT"),
+    }
 
 
 def test_turn_without_a_box_is_answered(client):

@@ -181,6 +181,28 @@ def test_explain_ranking_takes_the_explainer_by_its_id(run, tmp_path):
     assert record["params"]["layers"] == ["input"]
 
 
+def test_explainer_and_network_are_measured_as_ours_are(run, tmp_path, make_texture):
+    pytest.importorskip("sklearn", reason="needs the extra 'evaluate'")
+    from PIL import Image
+
+    rows = ["theta,viewpoint,name,file_name,species,file_path,x,y,w,h"]
+    for number in range(6):
+        Image.fromarray(make_texture(number // 2, 96)).save(tmp_path / f"{number}.png")
+        rows.append(f"0,left,animal-{number // 2},{number}.png,cat,{number}.png,{number},0,{96 - number},96")
+    (tmp_path / "animals.csv").write_text("\n".join(rows) + "\n", "utf-8")
+    done = run(
+        *("-m", "pairx_plugin", "evaluate", "--data", tmp_path / "animals.csv", "--model", "acme-resnet"),
+        *("--explainer", "acme-occlusion", "--pairs", "1", "--measure", "sanity", "--measure", "faithfulness"),
+        *("--measure", "stability", "--no-baselines", "--output", tmp_path / "out", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["model_id"] == "acme-resnet" and not found["failures"]
+    figures = {row["figure"]: row["value"] for row in found["figures"]}
+    assert 0.0 <= figures["randomised_rho"] <= 1.0 and figures["seed_rho"] == pytest.approx(1.0)
+    assert found["checks"][0]["passed"] is not None
+
+
 def test_sample_host_ranks_with_the_network_and_asks_for_the_explainer(run, tmp_path, make_texture):
     from PIL import Image
 

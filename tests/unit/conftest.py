@@ -1,9 +1,11 @@
-"""What tests of several rooms share: a small MiewID checkpoint, its configuration and files, and a tiny network."""
+"""What tests of several rooms share: a small MiewID checkpoint with its files, a tiny network, an empty database."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +116,23 @@ def catalogue() -> ModelCatalogue:
 def chip() -> np.ndarray:
     """A chip of noise, (50, 70, 3) uint8 RGB."""
     return np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database that nothing was written to, once of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/made/reviews.sqlite3"
+        return
+    sqlalchemy = pytest.importorskip("sqlalchemy", reason="needs the extra 'sample'")
+    server = os.environ.get("PAIRX_TEST_POSTGRESQL", "")  # such as postgresql://user:password@localhost/database
+    if not server:
+        pytest.skip("needs a PostgreSQL server: set PAIRX_TEST_POSTGRESQL to its URL")
+    name = f"pairx_{uuid.uuid4().hex[:12]}"  # a schema of its own, so that tests do not meet
+    engine = sqlalchemy.create_engine(server.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(f'CREATE SCHEMA "{name}"'))
+    yield f"{server}?options=-csearch_path%3D{name}"
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(f'DROP SCHEMA "{name}" CASCADE'))
+    engine.dispose()

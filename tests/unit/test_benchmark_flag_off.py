@@ -48,7 +48,7 @@ def test_without_the_plugin_none_of_it_can_be_imported_and_afterwards_it_is_back
             with pytest.raises(ImportError):
                 import_module(name)
     assert sys.modules["pairx_plugin.pipeline"] is pipeline
-    assert import_module("pairx_plugin.hosts.local.explaining").HostPlugin
+    assert import_module("pairx_plugin.hosts.local.explaining").explain_rankings
 
 
 def found(**changes):

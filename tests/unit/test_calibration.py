@@ -81,7 +81,7 @@ def test_file_comes_back_and_damage_is_told(tmp_path):
     path = made(knots=((0.0, 0.1), (1.0, 0.9))).write(tmp_path / "r.calibration.json")
     assert Calibration.from_file(path) == made(knots=((0.0, 0.1), (1.0, 0.9)))
     assert Calibration.from_file(path).digest == made(knots=((0.0, 0.1), (1.0, 0.9))).digest
-    for text, words in (("{", "not JSON"), ('{"schema": "x"}', "no calibration of schema")):
+    for text, words in (("{", "not JSON"), ('{"schema": "x"}', "is not of schema pairx.calibration/1")):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(SettingsError, match=words):
             Calibration.from_file(path)

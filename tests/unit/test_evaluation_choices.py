@@ -55,6 +55,17 @@ def test_few_pairs_still_show_many_individuals_and_come_out_alike_twice(animals)
     assert choose_pairs(*animals, n_pairs=4, seed=2) == choice
 
 
+def test_more_pairs_keep_those_there_were(animals):
+    # what was measured of a pair and its stranger is kept, so neither may change with the number of pairs
+    few, many = (
+        {pair.pair_id: pair for pair in choose_pairs(*animals, n_pairs=n, seed=3).pairs if pair.same} for n in (3, 8)
+    )
+    assert set(few) < set(many)
+    assert all(many[name].other_id == pair.other_id for name, pair in few.items())
+    plans = [Plan(n_pairs=3), Plan(n_pairs=8, n_photographs=100, measures=("sanity",))]
+    assert plans[0].decides() == plans[1].decides() != Plan(n_steps=50).decides()
+
+
 def test_third_animal_is_neither_of_the_two():
     # with two individuals of a species there is a stranger to both in no pair of two of them
     subjects = [subject(i, "abc"[i % 3]) for i in range(6)]
@@ -93,7 +104,8 @@ def test_full_profile_is_the_protocols_own():
     plan = Plan.of_profile("full", n_pairs=3, measures=None)
     assert plan.n_steps == 100 and plan.fills == ("blur", "mean", "road") and plan.depths[-1] == 1.0
     assert plan.measures == MEASURES and plan.n_pairs == 3
-    for profile, changes in (("ful", {}), ("quick", {"measures": ("santy",)}), ("quick", {"n_pairs": 0})):
+    for profile, changes in (("ful", {}), ("quick", {"measures": ("santy",)}), ("quick", {"n_pairs": 0}),
+                             ("quick", {"n_photographs": 1})):
         with pytest.raises(SettingsError):
             Plan.of_profile(profile, **changes)
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from pairx_hooks import Annotation, Candidate, Failure, RankedQuery
 from pairx_plugin.errors import HostError, HostUnavailable
@@ -22,29 +19,10 @@ from pairx_plugin.hosts.local.connection import shown_url
 from pairx_plugin.hosts.local.database import ExplanationEntry, ReviewDatabase
 from pairx_plugin.hosts.local.ranking import Ranking
 
-SERVER = os.environ.get("PAIRX_TEST_POSTGRESQL", "")  # such as postgresql://user:password@localhost/database
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/made/reviews.sqlite3"
-        return
-    if not SERVER:
-        pytest.skip("needs a PostgreSQL server: set PAIRX_TEST_POSTGRESQL to its URL")
-    name = f"pairx_{uuid.uuid4().hex[:12]}"  # a schema of its own, so that tests do not meet
-    engine = create_engine(SERVER.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.begin() as connection:
-        connection.execute(text(f'CREATE SCHEMA "{name}"'))
-    yield f"{SERVER}?options=-csearch_path%3D{name}"
-    with engine.begin() as connection:
-        connection.execute(text(f'DROP SCHEMA "{name}" CASCADE'))
-    engine.dispose()
-
 
 @pytest.fixture
-def database(url: str) -> Iterator[ReviewDatabase]:
-    with ReviewDatabase(url) as opened:
+def database(database_url: str) -> Iterator[ReviewDatabase]:
+    with ReviewDatabase(database_url) as opened:
         yield opened
 
 
@@ -231,18 +209,18 @@ with ReviewDatabase(url) as database:
 """
 
 
-def test_processes_write_at_the_same_time_and_nothing_is_lost(url: str) -> None:
+def test_processes_write_at_the_same_time_and_nothing_is_lost(database_url: str) -> None:
     names = ["ana", "ben", "cleo"]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", WRITER, url, who], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-W", "error", "-c", WRITER, database_url, who], stderr=subprocess.PIPE, text=True
         )
         for who in names
     ]
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
-    with ReviewDatabase(url) as database:
+    with ReviewDatabase(database_url) as database:
         matches = list(database.matches())
     assert sorted(match.query_id for match in matches) == sorted(
         f"{who}-{n}" for who in names for n in range(15)

@@ -121,6 +121,12 @@ def test_box_that_holds_nothing_is_refused(model, photograph, box):
         cut_place(photograph, place(tuple(map(float, box))), model)
 
 
+@pytest.mark.parametrize("box", [(1e308, 1e308, 1, 1), (0, -1e300, 50, 50), (0, 0, 1e308, 1e308)])
+def test_turned_box_beyond_all_numbers_is_refused(model, photograph, box):
+    with pytest.raises(BoxEmpty, match="far beside"):
+        cut_place(photograph, place(tuple(map(float, box)), 0.5), model)
+
+
 def test_turned_box_far_larger_than_the_photograph_is_refused(model, photograph):
     with pytest.raises(ChipError, match="far larger"):
         cut_place(photograph, place((-1e5, -1e5, 2e5, 2e5), 0.5), model)
@@ -394,13 +400,17 @@ def test_configuration_is_read(tmp_path):
     (tmp_path / "net.bin").write_bytes(b"x")
     path = tmp_path / "service.toml"
     path.write_text(
-        'pairx_mode = "reference"\npairx_k_lines = 7\n'
+        'pairx_mode = "reference"\npairx_k_lines = 7\npairx_layers = "auto"\npairx_layer_choice = "any.layers.json"\n'
         '[models]\nsample = "sample"\n[models."miewid-msv4.1"]\nsource = "net.bin"\ndevice = "cpu"\n'
+        'layer_choice = "own.layers.json"\n'
         '[photographs]\nroots = ["photos"]\nurl_hosts = ["a.org"]\nmax_bytes = 5\n[service]\nwaiting = 3\n'
     )
     config = ServiceConfig.from_file(path)
     assert config.models["miewid-msv4.1"].where == str(tmp_path / "net.bin")
     assert config.models["miewid-msv4.1"].options == {"device": "cpu"}
+    assert config.models["miewid-msv4.1"].layer_choice == str(tmp_path / "own.layers.json")
+    assert config.settings.layers == ("auto",) and config.models["sample"].layer_choice == ""
+    assert config.settings.layer_choice == str(tmp_path / "any.layers.json") and config.settings.calibration == ""
     assert config.photographs.folders == ((tmp_path / "photos").resolve(),)
     assert (config.photographs.max_bytes, config.waiting, config.settings.k_lines) == (5, 3, 7)
 
@@ -411,6 +421,7 @@ def test_configuration_is_read(tmp_path):
         ({"model": {}}, "nearest: 'models'"),
         ({"models": {}}, "no model"),
         ({"models": {"a": {"device": "cpu"}}}, "source"),
+        ({"models": {"a": {"source": "sample", "layer_choice": 3}}}, "layer_choice"),
         ({"models": 3}, "table"),
         ({"photographs": {"root": []}}, "nearest: 'roots'"),
         ({"photographs": {"roots": "x"}}, "list of texts"),

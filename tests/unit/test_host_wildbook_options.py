@@ -123,13 +123,26 @@ def test_layer_key_of_the_host_is_one_layer_and_layers_come_first():
         ({FLAG: True, "pairx_alpha": float("nan")}, "from 0 to 1"),
         ({FLAG: True, "pairx_shortlist_k": 2.5}, "whole number"),
         ({FLAG: True, "pairx_rerank": "maybe"}, "true or false"),
+        ({FLAG: True, "pairx_explainer": "\ud800"}, "cannot be written"),
+        ({FLAG: True, "pairx_layers": "a", "pairx_layer_key": 5}, "layers"),
+        ({FLAG: True, "pairx_layers": "a", "pairx_layer_key": "\udfff"}, "cannot be written"),
+        ({FLAG: True, "pairx_options": '{"a": NaN}'}, "cannot be read"),
+        ({FLAG: True, "pairx_options": {"a": object()}}, "cannot be read"),
+        ({FLAG: True, "pairx_options": {1: 2, None: 3}}, "cannot be read"),
+        ({FLAG: True, "pairx_calibration": "/dev/zero"}, "no file"),
+        ({FLAG: True, "pairx_layer_choice": "/"}, "no file"),
+        ({FLAG: True, "pairx_refused": np.ones(2)}, "array"),
+        ({FLAG: True, "pairx_refused": "\ud800"}, "ud800"),
     ],
-    ids=lambda item: str(item)[:30],
+    ids=lambda item: ascii(item)[:30],
 )
 def test_what_does_not_fit_is_refused_in_words(values, words):
     options = read_options(values)
     assert options.explain and options.failure.code == SettingsError.code and words in options.failure.message
     assert options.settings == Settings()
+    request = attached()(**values)
+    assert options_of(request).failure.message == options.failure.message
+    request.config.string().encode("utf-8")  # the host hashes it
 
 
 def test_value_whose_repr_fails_is_refused_as_well():
@@ -139,6 +152,14 @@ def test_value_whose_repr_fails_is_refused_as_well():
 
     options = read_options({FLAG: True, "pairx_k_lines": Hostile()})
     assert options.explain and options.failure is not None
+
+
+def test_flag_whose_own_methods_fail_counts_as_on():
+    class Hostile(str):
+        def strip(self, *args):
+            raise RuntimeError("no")
+
+    assert read_options({FLAG: Hostile("no")}).explain
 
 
 def test_misspelt_option_is_a_warning_and_not_a_failure():

@@ -11,8 +11,10 @@ from pairx_plugin.errors import CalibrationRefused, StoreError
 from pairx_plugin.hosts.wildbook.annotations import best_candidates, model_id_of
 from pairx_plugin.hosts.wildbook.options import Reranking
 from pairx_plugin.hosts.wildbook.pictures import version_of
+from pairx_plugin.hosts.wildbook.records import key_of
 from pairx_plugin.hosts.wildbook.reranking import plausibility_of, reranked_scores
 from pairx_plugin.hosts.wildbook.shelf import Shelf, plain_json
+from pairx_plugin.settings import Settings
 
 QUERY, CANDIDATE = "3f371af8-40d0-4283-adea-e9602fa6f467", "8621b927-465f-4495-b52b-689206c6ba02"
 
@@ -198,3 +200,17 @@ def test_shortlist_is_mixed_the_rest_is_scaled_and_what_failed_keeps_its_score()
 def test_nothing_judged_changes_no_score():
     assert reranked_scores([0.9, 0.1], {0: None, 1: None}, Reranking()) == [0.9, 0.1]
     assert reranked_scores([0.9, 0.1], {}, Reranking()) == [0.9, 0.1]
+
+
+@pytest.mark.parametrize("name", ["calibration", "layer_choice"])
+def test_key_of_a_record_knows_what_is_in_a_file_and_not_where_it_lies(tmp_path, name):
+    def key(path):
+        return key_of(Settings(**{name: str(path)}), explainer_version="1", model="m", chips=("a", "b"))
+
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.write_text("x")
+    there.write_text("x")
+    before = key(here)
+    assert key(there) == before
+    here.write_text("y")
+    assert key(here) != before

@@ -11,10 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from pairx_plugin.errors import MissingExtra, ModelError, ModelNotFound
-from pairx_plugin.models import miewid_files
+from pairx_plugin.models import ModelCatalogue, miewid_files
 
 pytest.importorskip("timm", reason="needs timm")
 pytest.importorskip("safetensors.torch", reason="needs safetensors")
@@ -41,9 +42,58 @@ def fake_transformers(monkeypatch, outcome):
 def test_hub_model_needs_consent_to_its_code(catalogue, monkeypatch):
     calls = fake_transformers(monkeypatch, nn.Identity())
     for consent in ({}, {"trust_remote_code": False}, {"trust_remote_code": "yes"}):
-        with pytest.raises(ModelError, match="trust_remote_code=True.*folder"):
+        with pytest.raises(ModelError) as caught:
             catalogue.load(HUB_ID, **consent)
+        message = str(caught.value)
+        assert f"trust_remote_code is {consent.get('trust_remote_code', False)!r}." in message
+        assert f"'{HUB_ID}'" in message and "config.json and model.safetensors into a folder" in message
+        for way in ("--model-option trust_remote_code=true", "'source'", "trust_remote_code=True in Python"):
+            assert way in message
     assert calls == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["layers", HUB_ID], ["run", "host.toml"], ["explain", "a.png", "a.png", "--model", HUB_ID]],
+    ids=lambda arguments: arguments[0],
+)
+def test_consent_is_given_on_the_command_line_as_the_message_says(arguments, tmp_path, monkeypatch):
+    testing = pytest.importorskip("typer.testing", reason="needs the extra 'cli'")
+    from pairx_plugin.cli.app import app
+
+    calls = fake_transformers(monkeypatch, ConnectError("as far as it should come"))
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 64)).save("a.png")
+    rows = ("file_path,x,y,w,h,theta,name", "a.png,0,0,64,64,0,A", "a.png,0,0,32,32,0,A")
+    Path("annotations.csv").write_text("\n".join(rows), "utf-8")
+    Path("host.toml").write_text(f'annotations = "annotations.csv"\nmodel = "{HUB_ID}"\n', "utf-8")
+    refused = testing.CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2 and "--model-option" in refused.output and calls == []
+    testing.CliRunner().invoke(app, [*arguments, "--model-option", "trust_remote_code=true"])
+    assert calls == [(HUB_ID, {"trust_remote_code": True})]
+
+
+def test_consent_is_given_in_a_services_configuration_as_the_message_says(monkeypatch, miewid):
+    service = pytest.importorskip("pairx_plugin.hosts.ml_service.configuration", reason="needs the extra 'serve'")
+    calls = fake_transformers(monkeypatch, miewid)
+    source = {"source": HUB_ID, "trust_remote_code": True}
+    [found] = service.ServiceConfig.from_mapping({"models": {"ours": source}}).models.values()
+    assert ModelCatalogue().load(found.where, **found.options).network is miewid
+    assert calls == [(HUB_ID, {"trust_remote_code": True})]
+
+
+def test_review_page_loads_a_runs_model_with_the_options_of_its_own_command(monkeypatch, tmp_path, miewid):
+    review_source = pytest.importorskip("pairx_plugin.hosts.local.review_source", reason="needs the extra 'serve'")
+    calls = fake_transformers(monkeypatch, miewid)
+    url = f"sqlite:///{tmp_path}/reviews.sqlite3"
+    with review_source.ReviewDatabase(url) as database:
+        facts = {"model_id": HUB_ID, "model_fingerprint": "x", "explain": False, "n_annotations": 0}
+        database.begin_run(config={"model": HUB_ID}, **facts)
+    with review_source.LocalReviewSource(url) as source, pytest.raises(ModelError, match="trust_remote_code is False"):
+        source.load_model()
+    with review_source.LocalReviewSource(url, model_options={"trust_remote_code": True}) as consenting:
+        assert consenting.load_model().network is miewid
+    assert calls == [(HUB_ID, {"trust_remote_code": True})]
 
 
 def test_hub_model_loads_by_one_setting(catalogue, monkeypatch, miewid):

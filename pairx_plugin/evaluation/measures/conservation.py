@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...errors import PairXError
+from ...evidence import PairEvidence
 from ...models.layers import list_layers
 from ..bench import Bench
 from ..conservation import conservation_error, inflation
@@ -13,39 +15,46 @@ from .measured import Measured
 
 __all__ = ["measure_conservation"]
 
-_NAMES = ("conservation_error", "inflation")
-
 
 def measure_conservation(bench: Bench, variant: Variant, pair: EvaluationPair) -> Measured:
-    """Return both figures at the explained layer, against the last feature map of the network.
+    """Return the error at the explained layer, and the inflation against the network's last feature map.
 
     Only explainers that keep signs can conserve a similarity: for one whose maps have magnitudes alone the error
     says how far their sum is from the cosine, and the inflation how fast they grow.
     """
     measured = Measured()
     if variant.baseline:
-        measured.drop(_NAMES, "NULL_BASELINE")
+        measured.drop(("conservation_error", "inflation"), "NULL_BASELINE")
         return measured
     query, candidate = bench.pair(pair)
-    model = bench.model
-    top = list_layers(model.network, model.input_size)[-1].key if _has_maps(bench) else ""
-    own = bench.explain(variant, query.chip, candidate.chip).layer.layer_key
+    found = bench.explain(variant, query.chip, candidate.chip)
+    errors = [conservation_error(values, found.evidence.similarity) for values in found.maps]
+    measured.mean("conservation_error", errors, "COSINE_ZERO")
+    measured.details["signed"] = bool(any(float(np.min(values)) < 0.0 for values in found.maps))
+    own, top = found.layer.layer_key, _last_map(bench)
     if not top or own == top:
-        measured.drop(_NAMES, "NO_HIGHER_LAYER")
+        measured.drop(("inflation",), "NO_HIGHER_LAYER")
         return measured
-    found = bench.explain(variant, query.chip, candidate.chip, layers=(own, top)).evidence
-    keys = [layer.layer_key for layer in found.layers]
-    if keys != [own, top]:
-        measured.drop(_NAMES, "ONE_LAYER_ONLY")
+    try:
+        both = bench.explain(variant, query.chip, candidate.chip, layers=(own, top)).evidence
+    except PairXError:  # some explain one layer, or the layers of their own alone
+        measured.drop(("inflation",), "ONE_LAYER_ONLY")
         return measured
-    sides = [(found.layers[0].relevance_0, found.layers[1].relevance_0)]
-    sides.append((found.layers[0].relevance_1, found.layers[1].relevance_1))
-    measured.mean("conservation_error", [conservation_error(low, found.similarity) for low, _ in sides], "COSINE_ZERO")
-    measured.mean("inflation", [inflation(low, high) for low, high in sides], "RELEVANCE_ZERO")
-    measured.details["layers"] = keys
-    measured.details["signed"] = bool(any(float(np.min(low)) < 0.0 for low, _ in sides))
+    _inflation(both, (own, top), measured)
     return measured
 
 
-def _has_maps(bench: Bench) -> bool:
-    return bool(list_layers(bench.model.network, bench.model.input_size))
+def _inflation(both: PairEvidence, keys: tuple[str, str], measured: Measured) -> None:
+    if tuple(layer.layer_key for layer in both.layers) != keys:
+        measured.drop(("inflation",), "ONE_LAYER_ONLY")
+        return
+    low, high = both.layers
+    sides = ((low.relevance_0, high.relevance_0), (low.relevance_1, high.relevance_1))
+    measured.mean("inflation", [inflation(*side) for side in sides], "RELEVANCE_ZERO")
+    measured.details["layers"] = list(keys)
+
+
+def _last_map(bench: Bench) -> str:
+    """Return the key of the last feature map that has places, empty where there is none."""
+    layers = list_layers(bench.model.network, bench.model.input_size)
+    return next((layer.key for layer in reversed(layers) if layer.grid[0] * layer.grid[1] > 1), "")

@@ -44,7 +44,9 @@ class ExplainAnswer(_Body):
     """Pictures as base64 PNG in the order of the candidates, and records where they were asked for."""
 
     response: Literal["visualizations"]
-    images: list[str]
+    images: Optional[list[str]] = Field(
+        default=None, min_length=1, description="left out where records alone were asked for, and never empty"
+    )
     count: int
     model_id: str
     warnings: list[Warned]

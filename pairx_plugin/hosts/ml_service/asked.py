@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from ...review.failures import ApiFailure
+from ...settings import AUTO_LAYER
 from .configuration import BATCH
 
 __all__ = ["VIEWS", "Asked", "AskedPair", "Place", "asked_pairs", "extra_fields"]
@@ -37,7 +38,9 @@ class Asked(BaseModel):
     model_id: str = Field(default="miewid-msv4.1", description="a model that this service serves")
     crop_bbox: bool = Field(default=False, description="kept for its callers; pictures always show what was compared")
     visualization_type: str = Field(default="only_colors", json_schema_extra={"enum": list(VIEWS)})
-    layer_key: Optional[str] = Field(default=None, description="the model's own, backbone.blocks.3 of MiewID, if none")
+    layer_key: Optional[str] = Field(
+        default=None, description="the model's own, backbone.blocks.3 of MiewID, if none; auto: chosen by this service"
+    )
     k_lines: int = Field(default=20, json_schema_extra={"minimum": 0, "maximum": _MOST})
     k_colors: int = Field(default=5, json_schema_extra={"minimum": 0, "maximum": _MOST})
     algorithm: str = Field(default="pairx", description="id of an explainer that is installed here")
@@ -131,6 +134,8 @@ def _check(asked: Asked) -> None:
         )
     if len(asked.layer_keys) > 4 or any(len(key) > _LONG for key in (*asked.layer_keys, asked.layer_key or "")):
         raise _wrong(f"at most 4 layers may be asked for, with names of at most {_LONG} characters", "layer_keys")
+    if AUTO_LAYER in asked.layer_keys and len(asked.layer_keys) > 1:
+        raise _wrong(f"'{AUTO_LAYER}' is one layer, which is chosen; ask for it alone", "layer_keys")
     for name in ("bb1", "bb2"):
         for index, box in enumerate(getattr(asked, name)):
             if len(box) != 4:

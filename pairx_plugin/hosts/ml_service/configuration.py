@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,13 @@ class ModelSource:
     Attributes:
         where: an id of the model catalogue, or the path of a checkpoint.
         options: of :meth:`pairx_plugin.models.ModelCatalogue.load`.
+        layer_choice: file that ``pairx-plugin choose-layer`` wrote, for requests that ask for the layer ``auto``;
+            empty for that of the settings, if any.
     """
 
     where: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    layer_choice: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,7 @@ class ServiceConfig:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], *, folder: Path = Path(".")) -> ServiceConfig:
         """Build the configuration from tables ``models``, ``photographs``, ``service``, and ``pairx_*`` settings."""
-        chosen: dict[str, Any] = {"settings": Settings.from_mapping(values, prefix=PREFIX)}
+        chosen: dict[str, Any] = {"settings": _settings(values, folder)}
         for name in values:
             if name not in (*_TABLES, "models") and not name.startswith(PREFIX):
                 raise SettingsError(
@@ -132,7 +135,23 @@ def _model(name: str, value: Any, folder: Path) -> ModelSource:
         raise SettingsError(f"model '{name}' needs a 'source': an id of the catalogue, or the path of a checkpoint")
     path = folder / Path(table["source"]).expanduser()
     where = str(path) if path.exists() else table["source"]
-    return ModelSource(where=where, options={key: item for key, item in table.items() if key != "source"})
+    options = {key: item for key, item in table.items() if key not in ("source", "layer_choice")}
+    choice = table.get("layer_choice", "")
+    if not isinstance(choice, str):
+        raise SettingsError(f"'layer_choice' of model '{name}' must be the path of a file, not {choice!r:.80}")
+    return ModelSource(where=where, options=options, layer_choice=_placed(choice, folder))
+
+
+def _settings(values: Mapping[str, Any], folder: Path) -> Settings:
+    found = Settings.from_mapping(values, prefix=PREFIX)
+    return replace(
+        found, calibration=_placed(found.calibration, folder), layer_choice=_placed(found.layer_choice, folder)
+    )
+
+
+def _placed(path: str, folder: Path) -> str:
+    """Return a path of the configuration as one that starts from its folder; the word ``none`` is no path."""
+    return path if path in ("", "none") else str(folder / Path(path).expanduser())
 
 
 def _made(kind: Any, values: Mapping[str, Any]) -> Any:

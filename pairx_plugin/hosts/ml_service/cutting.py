@@ -29,6 +29,7 @@ __all__ = ["BoxEmpty", "Cut", "cut_place"]
 
 _LEAST_TURN = 0.1  # radians; ml-service takes less for none, when it embeds too
 _LARGEST_SHARE = 1.5  # of a turned box, in areas of its photograph
+_FARTHEST = 1e9  # pixels
 _WHITE = 255  # beside the photograph; ml-service and the MiewID plugin fill with it what a turn uncovers
 
 
@@ -101,6 +102,8 @@ def _on_pixels(
 
     It is not cut at the photograph's edge, so its size has to be bounded.
     """
+    if max(abs(value) for value in box) > _FARTHEST:  # beyond, sums and products are no numbers any more
+        raise BoxEmpty(f"the turned box {list(box)} lies far beside the photograph, {size[0]} x {size[1]} pixels")
     if box[2] * box[3] > _LARGEST_SHARE * size[0] * size[1]:
         raise ChipError(
             f"the turned box {list(box)} is far larger than the photograph, {size[0]} x {size[1]} pixels; give a box "

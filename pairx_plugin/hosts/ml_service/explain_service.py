@@ -6,6 +6,7 @@ import base64
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pairx_hooks import build_manager
@@ -13,7 +14,7 @@ from pairx_hooks import build_manager
 from ...errors import ExplainerNotFound, PairXError, nearest
 from ...rendering.pictures import encode
 from ...review.failures import ApiFailure
-from ...settings import Settings
+from ...settings import AUTO_LAYER, Settings
 from ..photograph_gate import PhotographGate
 from .asked import Asked, AskedPair, Place, asked_pairs, extra_fields
 from .cutting import Cut, cut_place
@@ -48,11 +49,13 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """Return ml-service's keys in their order, and ours behind them.
 
-        Pictures are base64 in one line and padded, since Wildbook decodes them strictly.
+        Pictures are base64 in one line and padded, since Wildbook decodes them strictly. Where records alone were asked
+        for there is no such key, since Wildbook takes an empty list for a pair that cannot be explained.
         """
+        images = [base64.b64encode(picture).decode("ascii") for picture in self.pictures]
         body: dict[str, Any] = {
             "response": "visualizations",
-            "images": [base64.b64encode(picture).decode("ascii") for picture in self.pictures],
+            **({"images": images} if images else {}),
             "count": self.count,
             "model_id": self.model_id,
             "warnings": list(self.warnings),
@@ -67,10 +70,19 @@ class ExplainService:
         models: that requests may name.
         gate: to the photographs that requests may name.
         settings: of the explanations, under what a request asks for.
+        layer_choices: files that say which layer ``auto`` is, by the id that requests name; for a model without one,
+            that of `settings` counts, and without that the layer that is taken unasked.
     """
 
-    def __init__(self, models: ServedModels, gate: PhotographGate, settings: Settings = Settings()) -> None:
+    def __init__(
+        self,
+        models: ServedModels,
+        gate: PhotographGate,
+        settings: Settings = Settings(),
+        layer_choices: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.models, self.gate, self.settings = models, gate, settings
+        self._layer_choices = layer_choices
         self._entries = build_manager().explainers()
 
     @property
@@ -106,7 +118,7 @@ class ExplainService:
             with _blamed(place.image_field):
                 self.gate.check(place.uri)
         model = self._model(name)
-        settings = self._settings(asked, model)
+        settings = self._settings(asked, model, self._layer_choices.get(name, ""))
         cuts = self._cuts(pairs, model, ticket)
         cut_pairs = [CutPair(query=cuts[pair.query], candidate=cuts[pair.candidate]) for pair in pairs]
         self._refuse_lost(pairs, cut_pairs)
@@ -143,13 +155,14 @@ class ExplainService:
             raise refusal_of(ExplainerNotFound(message), "algorithm")
         return entry.create()
 
-    def _settings(self, asked: Asked, model: EmbeddingModel) -> Settings:
+    def _settings(self, asked: Asked, model: EmbeddingModel, layer_choice: str) -> Settings:
         from ...models.layers import get_layer  # it brings torch
 
         layers = [*asked.layer_keys] or ([asked.layer_key] if asked.layer_key else [])
         for key in layers:
             with _blamed("layer_keys" if asked.layer_keys else "layer_key"):
-                get_layer(model.network, key)
+                if key != AUTO_LAYER:
+                    get_layer(model.network, key)
         wanted: dict[str, Any] = {
             "explainer": asked.algorithm.lower(),
             "k_lines": asked.k_lines,
@@ -158,6 +171,8 @@ class ExplainService:
         }
         if layers:
             wanted["layers"] = tuple(dict.fromkeys(layers))
+        if layer_choice:
+            wanted["layer_choice"] = layer_choice
         return Settings.from_mapping(wanted, base=self.settings)
 
     def _cuts(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import TracebackType
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from ...closable import Closable
 from ...review.failures import add_failure_handlers
 from ...review.guard import Guard
 from ...review.options import ReviewOptions
@@ -28,7 +28,7 @@ _SUMMARY = (
 )
 
 
-class ApiServer:
+class ApiServer(Closable):
     """The service as an ASGI application.
 
     Attributes:
@@ -73,14 +73,6 @@ class ApiServer:
         larger = {place: config.max_body for place in ("/explain", "/explain/", "/api/v3/match-inspection/")}
         options = ReviewOptions(token=token, hosts=hosts)
         self.app: Any = Guard(app, options, max_body=_SMALL_BODY, larger=larger, pages=False)
-
-    def __enter__(self) -> ApiServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let nobody in any more, and tell what runs to end."""

@@ -12,23 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pairx_hooks import (
-    Annotation,
-    Candidate,
-    Explanation,
-    Failure,
-    OwnFailure,
-    RankedQuery,
-    ReviewManager,
-    Status,
-    build_manager,
-    hookimpl,
-)
+from pairx_hooks import Candidate, Explanation, Failure, RankedQuery, ReviewManager, Status, build_manager
 
 from ...chips import Chip
 from ...errors import PairXError, StoreError
 from ...hook_requests import request_of
 from ...settings import Settings
+from ..host_plugin import HostPlugin
 from .annotations import best_candidates, model_id_of, ranked_query_of
 from .inputs import HostedModel, host_chip, hosted_model
 from .records import explanation_of, key_of, pair_record, with_failure
@@ -86,36 +76,6 @@ def load_host_model(plugin: Any, models: SharedModels, species: str) -> HostMode
     )
 
 
-class _HostPlugin:
-    """The host's side of the hooks for one query."""
-
-    def __init__(self, explainer: QueryExplainer) -> None:
-        self._explainer = explainer
-
-    @hookimpl
-    def provide_embedding_model(self, model_id: str) -> Any | None:
-        """Return the network that ranked, the loaded one itself."""
-        model = self._explainer.model
-        return model.hosted.embedding_model if model_id == model.model_id else None
-
-    @hookimpl
-    def load_chip(self, annotation: Annotation) -> Chip | None:
-        """Return what the network saw of an annotation of this query; None for a stranger's.
-
-        Raises:
-            OwnFailure: the host cannot make it; nobody else could make what the network saw.
-        """
-        try:
-            return self._explainer.chip(annotation.annotation_id)
-        except Exception as error:
-            raise OwnFailure.of(error) from error
-
-    @hookimpl
-    def attach_explanations(self, ranked_query: RankedQuery, explanations: Sequence[Explanation]) -> None:
-        """Keep new explanations beside the host's pictures."""
-        self._explainer.keep(ranked_query, explanations)
-
-
 class QueryExplainer:
     """Explains the leading candidates of one match of the host.
 
@@ -146,7 +106,7 @@ class QueryExplainer:
         self._chips: dict[str, Chip] = {}
         self._aids: dict[str, int] = {}
         self._records: dict[int, dict[str, Any]] = {}
-        self._manager: ReviewManager = build_manager(_HostPlugin(self))
+        self._manager: ReviewManager = build_manager(HostPlugin(self))
         self._fingerprint = model.hosted.embedding_model.fingerprint()
         self._by_pair = settings.explainer == _BY_PAIR
         self._rivals: tuple[str, ...] = ()
@@ -187,7 +147,11 @@ class QueryExplainer:
             self._rivals = tuple(item.annotation.annotation_id for item in ranked.candidates)
         return ranked
 
-    def chip(self, annotation_id: str) -> Chip | None:
+    def embedding_model(self, model_id: str) -> Any | None:
+        """Return the network that ranked if `model_id` is its id."""
+        return self.model.hosted.embedding_model if model_id == self.model.model_id else None
+
+    def known_chip(self, annotation_id: str) -> Chip | None:
         """Return the chip of an annotation of this query, cut once."""
         if annotation_id not in self._chips:
             aid = self._aids.get(annotation_id)
@@ -196,7 +160,7 @@ class QueryExplainer:
             self._chips[annotation_id] = host_chip(self._plugin, self._ibs, aid, self.model.config, self.model.hosted)
         return self._chips[annotation_id]
 
-    def keep(self, ranked_query: RankedQuery, explanations: Sequence[Explanation]) -> None:
+    def attach(self, ranked_query: RankedQuery, explanations: Sequence[Explanation]) -> None:
         """Keep the explanations that are new."""
         candidates = {item.rank: item for item in ranked_query.candidates}
         for explanation in explanations:
@@ -257,7 +221,7 @@ class QueryExplainer:
 
     def _chip_digest(self, annotation_id: str) -> str:
         try:
-            chip = self.chip(annotation_id)
+            chip = self.known_chip(annotation_id)
         except Exception as error:  # the explanation fails on it later, and says so
             logger.debug("no chip of %s: %s", annotation_id, error)
             return ""

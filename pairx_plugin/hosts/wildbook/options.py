@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +46,8 @@ VIEWS = ("matches", "heatmask", "clean")  # the host's three versions of a match
 _FIXED = ("explain", "pictures")  # the flag itself, and what the host decides
 _OFF = ("", "0", "false", "no", "off", "none", "null")
 _ALIASES = ("MiewId_", "MiewIdConfig_")  # prefixes that the host takes off a key
-_LONGEST = 200
+_FILES = (f"{PREFIX}calibration", f"{PREFIX}layer_choice")
+_LONGEST, _LARGEST_FILE = 200, 16_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +131,8 @@ def server_options(environment: Mapping[str, str] | None = None) -> dict[str, st
 
 def flag_is_on(value: Any) -> bool:
     """True unless a flag says off; a value that is neither counts as on, so that somebody hears of it."""
-    if isinstance(value, str):
-        return value.strip().lower() not in _OFF
     try:
-        return bool(value)
+        return value.strip().lower() not in _OFF if isinstance(value, str) else bool(value)
     except Exception:  # an array, say: neither on nor off
         return True
 
@@ -179,16 +179,47 @@ def read_options(values: Mapping[str, Any]) -> Options:
         return OFF
     known = {FLAG, *option_defaults()}
     warnings = tuple(_unknown(key, given[key], known) for key in given if key not in known)
-    if given.get(REFUSED):
-        return Options(explain=True, failure=Failure(code=SettingsError.code, message=_shown(given[REFUSED])))
     try:
+        if flag_is_on(given.get(REFUSED)):
+            raise SettingsError(_shown(given[REFUSED]))
         settings = _settings(given)
+        for key in option_defaults():
+            if given.get(key) is not None:
+                _check_writable(key, canonical(key, given[key]))
+        for key in _FILES:
+            _check_file(key, getattr(settings, key[len(PREFIX) :]))
         reranking = _reranking(given)
     except Exception as error:
-        code = error.code if isinstance(error, SettingsError) else SettingsError.code
-        message = str(error) if isinstance(error, SettingsError) else f"an option cannot be read: {error!r:.300}"
-        return Options(explain=True, failure=Failure(code=code, message=message), warnings=warnings)
+        told = str(error) if isinstance(error, SettingsError) else f"an option cannot be read: {_shown(error):.300}"
+        message = told.encode("utf-8", "backslashreplace").decode("utf-8")  # it becomes a part of the configuration
+        return Options(explain=True, failure=Failure(code=SettingsError.code, message=message), warnings=warnings)
     return Options(explain=True, settings=settings, reranking=reranking, warnings=warnings)
+
+
+def _check_writable(key: str, value: Any) -> None:
+    """Refuse what the host cannot hash and store with its configuration; it would fail on it, and the query with it.
+
+    Such are half characters (surrogates), which JSON can carry, and NaN or objects among a third party's options.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SettingsError(f"option '{key}' holds what cannot be written as JSON: {error!s:.160}") from error
+
+
+def _check_file(key: str, path: str) -> None:
+    """Refuse what reading would never end: a device, a pipe, a file far too large; one that is missing is told later.
+
+    Requests of the host come from anybody.
+    """
+    try:
+        status = os.stat(os.path.expanduser(path))
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
+        raise SettingsError(
+            f"option '{key}' names {_shown(path)!r}, which is no file of at most {_LARGEST_FILE // 1_000_000} MB"
+        )
 
 
 def _settings(given: Mapping[str, Any]) -> Settings:
@@ -251,7 +282,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return ",".join(value)
     if isinstance(value, Mapping):
-        return json.dumps(value, sort_keys=True) if value else ""
+        return json.dumps(value, sort_keys=True, allow_nan=False) if value else ""
     return value
 
 

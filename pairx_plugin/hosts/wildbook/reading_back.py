@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pairx_hooks import Annotation, Candidate, Explanation, Failure, RankedQuery, Status
+from pairx_hooks import Annotation, Candidate, Explanation, Failure, RankedQuery
 
 from ...report import Note
 from .annotations import annotations_of
@@ -60,9 +60,7 @@ def told_explanation(
         found: Explanation = explanation_of(shelf, ranked, candidate, record)
         return found
     failure = Failure(code="RECORD_MISSING", message="the explanation was made, and its record is not there any more")
-    return Explanation(
-        query_id=ranked.query_id, candidate_id=duuid, rank=candidate.rank, status=Status.FAILED, failure=failure
-    )
+    return Explanation.without_evidence(ranked, candidate, failure)
 
 
 def notes_of_answer(answer: Mapping[str, Any]) -> list[Note]:

@@ -30,6 +30,7 @@ from .shelf import Shelf, plain_json
 
 __all__ = ["explanation_of", "key_of", "pair_record", "with_failure"]
 
+_FILES = ("calibration", "layer_choice")
 _OUTSIDE_OF_KEY = ("explain", "top_k", "batch_size", "time_budget")  # they change neither evidence nor pictures
 
 
@@ -45,6 +46,8 @@ def key_of(
         rivals: of all candidates' chips, where the explainer may compare a candidate with them.
     """
     kept = {name: value for name, value in settings.to_json().items() if name not in _OUTSIDE_OF_KEY}
+    params = settings.params()
+    kept.update({name: params[name] for name in _FILES if name in params})  # what is in them, not where they lie
     return {
         "settings": kept,
         "explainer_version": explainer_version,

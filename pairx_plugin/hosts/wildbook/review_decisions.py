@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import HostError
 from ...review import Decision, DecisionConflict, DecisionInvalid, Pair
-from ...review.decisions import UNDECIDED, effective
+from ...review.decisions import UNDECIDED, effective, newest
 from .review_rows import ReviewRow, append_row, decision_of, note_on_match, other_of, rows_of
 
 __all__ = ["HostDecisionLog"]
@@ -50,7 +50,8 @@ class HostDecisionLog:
         """Take the last standing decision of a pair back; see :class:`pairx_plugin.review.DecisionLog`."""
         with self._lock:
             last = self._last(pair, expected_version)
-            standing = effective(self._of_pair(pair))
+            history = self._of_pair(pair)
+            standing = effective(history)
             if not standing or last is None:
                 raise DecisionInvalid("there is no decision on this pair that could be taken back", "version")
             before = standing[-2] if len(standing) > 1 else Decision(pair=pair, evidence_decision=UNDECIDED)
@@ -65,18 +66,18 @@ class HostDecisionLog:
                 explanation_ids=before.explanation_ids,
                 user_id=user_id,
             )
-            return self._write(taken, last, expected_version)
+            return newest([*history, self._write(taken, last, expected_version)])
 
     def latest(self, query_id: str) -> Mapping[str, Decision]:
         """Return the newest review of each of the query's pairs, by the candidate's annotation UUID."""
-        return {candidate: history[-1] for candidate, history in self._histories("", query_id, {}).items()}
+        return {candidate: newest(history) for candidate, history in self._histories("", query_id, {}).items()}
 
     def counts(self, task_id: str) -> Mapping[str, int]:
         """Return how many candidates of each query are decided or were skipped, by query."""
         found = {}
         for query, ranks in self._ranks_of(task_id).items():
-            newest = [history[-1] for history in self._histories(task_id, query, ranks, ranks).values()]
-            found[query] = sum(item.evidence_decision != UNDECIDED or item.action == "decide" for item in newest)
+            states = [newest(history) for history in self._histories(task_id, query, ranks, ranks).values()]
+            found[query] = sum(item.evidence_decision != UNDECIDED or item.skipped for item in states)
         return found
 
     def history(self, task_id: str) -> Iterator[Decision]:
@@ -116,7 +117,7 @@ class HostDecisionLog:
 
     def _last(self, pair: Pair, expected_version: int) -> Decision | None:
         found = self._of_pair(pair)
-        last = found[-1] if found else None
+        last = newest(found) if found else None
         if (last.version if last else 0) != expected_version:
             raise DecisionConflict(expected_version, last)
         return last

@@ -9,17 +9,17 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from pairx_hooks import Annotation, Candidate, Explanation, Failure, build_manager
 
 from ...chips import Chip
 from ...errors import ChipError, HostError, PairXError
-from ...explanation import PairExplanation
 from ...report import Note
 from ...review import (
     EvidenceRequest,
     ExplainerChoice,
+    Found,
     LayerChoice,
     ReviewQuery,
     ReviewTask,
@@ -28,6 +28,7 @@ from ...review import (
     choose_layers,
     explain_in_steps,
     explainer_choices,
+    rivals_first,
 )
 from ...settings import Settings
 from .explaining import HostModel, load_host_model
@@ -133,19 +134,24 @@ class WildbookReviewSource:
 
     def explain(
         self, query: ReviewQuery, candidate: Candidate, request: EvidenceRequest, cancelled: Any
-    ) -> Iterator[Union[Step, PairExplanation]]:
+    ) -> Iterator[Found]:
         """Explain a pair with the host's network, lines first."""
         yield Step(code="LOADING_MODEL")
         model = self._model(query.ranked_query.query)
         if cancelled():
             return
-        asked, shown = (
-            dataclasses.replace(self._chip(annotation, model), name=annotation.name)
-            for annotation in (query.ranked_query.query, candidate.annotation)
-        )
+        pair = query.ranked_query.query, candidate.annotation
+        asked, shown = (self._named_chip(annotation, model) for annotation in pair)
         explainer = self._manager.explainers()[request.explainer].create()
         settings = self._settings(query, request)
-        yield from explain_in_steps(model.hosted.embedding_model, asked, shown, explainer, settings, cancelled)
+
+        def ranking() -> list[Chip]:
+            return rivals_first(query.ranked_query, candidate, lambda annotation: self._named_chip(annotation, model))
+
+        network = model.hosted.embedding_model
+        yield from explain_in_steps(
+            network, asked, shown, explainer, settings, cancelled, request=request, ranking=ranking
+        )
 
     def _ranks_of(self, task_id: str) -> Mapping[str, Mapping[str, int]]:
         task = find_task(self._ibs.cachedir, task_id)
@@ -214,6 +220,9 @@ class WildbookReviewSource:
                 self._chips.popitem(last=False)
         return chip
 
+    def _named_chip(self, annotation: Annotation, model: HostModel) -> Chip:
+        return dataclasses.replace(self._chip(annotation, model), name=annotation.name)
+
     def _model(self, annotation: Annotation) -> HostModel:
         """Return the network that the host has for an annotation's species, and remember its layers."""
         _aid(annotation)
@@ -233,11 +242,10 @@ class WildbookReviewSource:
         """Return the settings of the host's query with what the reviewer asked for on top."""
         task = find_task(self._ibs.cachedir, query.task_id)
         answer = task.answers.get(query.ranked_query.query_id, {}) if task is not None else {}
-        known = set(Settings.names())
+        # parameters hold digests of files, by which nobody finds them
+        told = {**(answer.get("params") or {}), "calibration": "", "layer_choice": "", **(answer.get("files") or {})}
         try:
-            base = Settings.from_mapping(
-                {name: value for name, value in (answer.get("params") or {}).items() if name in known}
-            )
+            base = Settings.from_mapping({name: told[name] for name in Settings.names() if name in told})
         except PairXError as error:  # written by another version
             logger.warning("the settings of query %s are not used: %s", query.ranked_query.query_id, error)
             base = Settings()

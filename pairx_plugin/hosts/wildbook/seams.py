@@ -62,11 +62,12 @@ def detach(owner: Any, name: str) -> bool:
 def harmless(what: str, function: Callable[..., Any], *args: Any, otherwise: Any = None, **kwargs: Any) -> Any:
     """Call a function of ours within the host; whatever it raises is logged, and `otherwise` is returned.
 
-    The host runs a failing job six times, and a failing query is lost: nothing of ours may raise into it.
+    The host runs a failing job six times, and a failing query is lost: nothing of ours may raise into it, nor end a
+    process of the host as ``sys.exit`` in somebody's plugin would.
     """
     try:
         return function(*args, **kwargs)
-    except Exception:
+    except (Exception, SystemExit):
         logger.exception("%s failed; the host goes on without it", what)
         return otherwise
 

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from pairx_hooks import Artifact
 
+from ...atomic_files import write_whole
 from ...errors import StoreError
 
 __all__ = ["Shelf", "plain_json", "recent_queries"]
@@ -73,10 +73,10 @@ class Shelf:
             for picture in pictures:
                 stem = hashlib.sha256(picture.data).hexdigest()[:12]
                 name = f"pairx_{stem}_{picture.version}{_SUFFIXES[picture.media_type]}"
-                _write(folder / name, picture.data)
+                write_whole(folder / name, picture.data)
                 files[picture.version] = name
             written = {**record, "host": {**record.get("host", {}), "files": files}}
-            _write(folder / _PAIR_FILE, _encoded(written))
+            write_whole(folder / _PAIR_FILE, _encoded(written))
         except (OSError, KeyError, ValueError) as error:
             raise StoreError(
                 f"the explanation of {candidate} cannot be written to {folder}: {error}; make room, or check its rights"
@@ -127,7 +127,7 @@ class Shelf:
         folder = self._query(query)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / _QUERY_FILE, _encoded(answer))
+            write_whole(folder / _QUERY_FILE, _encoded(answer))
         except (OSError, ValueError) as error:
             raise StoreError(f"the answer to {query} cannot be written to {folder}: {error}") from error
 
@@ -221,18 +221,6 @@ def _read(path: Path) -> dict[str, Any] | None:
         logger.warning("the record %s cannot be read (%s) and counts as missing", path, error)
         return None
     return data if isinstance(data, dict) else None
-
-
-def _write(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".pairx_", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)  # mkstemp's files are the owner's alone; other processes of the host read these
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _clear(folder: Path, keep: set[str]) -> None:

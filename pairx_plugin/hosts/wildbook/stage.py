@@ -16,6 +16,7 @@ from .annotations import best_candidates, uuid_text
 from .answers import ANSWER_KEY, AnswerCollector, answer, summary_of
 from .explaining import HostModel, QueryExplainer, in_words, load_host_model
 from .options import Options, Reranking
+from .own_files import files_of, with_own_files
 from .parameters import options_of
 from .pictures import forget_thumbs, reference_of
 from .reranking import apply_scores, plausibility_of, reranked_scores
@@ -120,7 +121,9 @@ class RankingStage:
             return answer(**common, failure=options.failure)
         species = request.ibs.get_annot_species_texts(match.qaid)
         model = load_host_model(self._plugin, self._models, species)
-        facts: dict[str, Any] = {"model": model.facts(), "params": options.settings.params()}
+        settings = with_own_files(options.settings, request.ibs, model.model_id)
+        options = dataclasses.replace(options, settings=settings)
+        facts: dict[str, Any] = {"model": model.facts(), "params": settings.params(), "files": files_of(settings)}
         scale = "half_cosine"
         if options.reranking is not None:
             facts["reranking"], changed = self._rerank(request, match, options, model)

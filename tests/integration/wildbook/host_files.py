@@ -20,25 +20,39 @@ SPECIES = "striped_horse"
 LAYER = "backbone.blocks.3"
 
 
-def write_models(folder: Path) -> None:
-    """Write the trained sample network as the host's plugins read it, and point this and later processes to it."""
+def write_models(folder: Path, *, seeded: str | None = None, size: int = 224) -> None:
+    """Write a network as the host's plugins read it, and point this and later processes to it.
+
+    Args:
+        folder: where.
+        seeded: timm's name of a backbone, for a network of MiewID's shape with random weights; the trained sample
+            network where it is not given.
+        size: height and width of its input.
+    """
     import torch
-    from safetensors.torch import load_file
 
     folder.mkdir(parents=True, exist_ok=True)
     weights, yaml, values = folder / "miew_id.sample.bin", folder / "miew_id.sample.yaml", folder / "sample.json"
-    torch.save(load_file(str(path_of("checkpoint"))), str(weights))
-    values.write_text(
-        json.dumps(
-            {"model_name": MODEL_NAME, "image_size": [224, 224], "fliplr": True, "fliplr_view": ["right", "frontright"]}
-        )
-    )
-    yaml.write_text(_YAML.format(model_name=MODEL_NAME))
+    torch.save(_weights(seeded), str(weights))
+    model_name = seeded or MODEL_NAME
+    mirrored = {"fliplr": True, "fliplr_view": ["right", "frontright"]}
+    values.write_text(json.dumps({"model_name": model_name, "image_size": [size, size], **mirrored}))
+    yaml.write_text(_YAML.format(model_name=model_name, size=size))
     entry = {"model_url": str(weights), "config_url": str(values)}
     (folder / "models.json").write_text(json.dumps({"default": entry}))
     (folder / "model_bin_config.json").write_text(json.dumps({"default": str(weights)}))
     (folder / "model_config.json").write_text(json.dumps({"default": str(yaml)}))
     os.environ["STAND_IN_MODELS"] = str(folder / "models.json")
+
+
+def _weights(seeded: str | None):
+    if seeded is None:
+        from safetensors.torch import load_file
+
+        return load_file(str(path_of("checkpoint")))
+    from pairx_plugin.benchmark.networks import seeded_network
+
+    return seeded_network(seeded, seed=0).state_dict()
 
 
 def import_plugin():
@@ -66,7 +80,7 @@ def _fill_submodule():
     for name, function in (("core", "explain"), ("xai_dataset", "get_pretransform_img")):
         module = types.ModuleType(f"wbia_miew_id.visualization.pairx.{name}")
         setattr(module, function, _not_there)
-        sys.modules[module.__name__] = module
+        sys.modules.setdefault(module.__name__, module)
 
 
 def _not_there(*args, **kwargs):
@@ -103,7 +117,7 @@ comment: none
 data:
   images_dir: none
   crop_bbox: false
-  image_size: [224, 224]
+  image_size: [{size}, {size}]
   preprocess_images: {{apply: false, preprocessed_dir: none, force_apply: false}}
   train: {{anno_path: none}}
   val: {{anno_path: none}}

@@ -84,6 +84,12 @@ NONSENSE = {
     "object": ({"pairx_explain": True, "pairx_seed": object()}, "whole number"),
     "alpha of the host": ({"pairx_explain": True, "pairx_alpha": "a lot"}, "0 to 1"),
     "layer of the host": ({"pairx_explain": True, "pairx_layer_key": 5}, "layers"),
+    "both layers": ({"pairx_explain": True, "pairx_layers": "a", "pairx_layer_key": 5}, "layers"),
+    "half a character": ({"pairx_explain": True, "pairx_explainer": "\ud800"}, "cannot be written"),
+    "nan within": ({"pairx_explain": True, "pairx_options": '{"a": NaN}'}, "cannot be read"),
+    "object within": ({"pairx_explain": True, "pairx_options": {"a": object()}}, "cannot be read"),
+    "endless file": ({"pairx_explain": True, "pairx_calibration": "/dev/zero"}, "no file"),
+    "our own word": ({"pairx_explain": True, "pairx_refused": [1, 2]}, "[1, 2]"),
 }
 
 

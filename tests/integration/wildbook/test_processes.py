@@ -56,12 +56,17 @@ def run_engine(database, folder, **environment):
 
 
 def test_path_file_explains_in_spawned_engines_without_a_change_to_the_start(database, tmp_path, path_file):
+    """Engines explain, and after a restart of all processes what they kept is read back and used."""
     told = run_engine(database, tmp_path, PYTHONPATH=path_file, PAIRX_WILDBOOK_LOAD="1")
     assert told["here"] is True and told["status"] == "completed"
     answer = told["result"]["cm_dict"][told["query"]]["pairx"]
     assert answer["status"] == "ready" and answer["n_explained"] == 2
     # the first process never explained anything: what it serves was kept by the engine
     assert [item["id"] for item in told["answer"]["explanations"]] == [item["id"] for item in answer["explanations"]]
+    again = run_engine(database, tmp_path, PYTHONPATH=path_file, PAIRX_WILDBOOK_LOAD="1")
+    restarted = again["result"]["cm_dict"][again["query"]]["pairx"]
+    for before, now in zip(answer["explanations"], restarted["explanations"]):
+        assert now == before  # whole records, the time of making among it: nothing was computed again
 
 
 def test_engine_without_the_plugin_is_told_by_the_missing_answer(database, tmp_path, path_file):

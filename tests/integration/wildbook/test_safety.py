@@ -131,7 +131,7 @@ def test_full_disk_costs_the_pictures_and_not_the_record(host, monkeypatch, enco
     def no_room(path, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shelf, "_write", no_room)
+    monkeypatch.setattr(shelf, "write_whole", no_room)
     now = host.ask(pairx_explain=True, pairx_top_k=1)
     assert_as_without_us(host, now)
     (record,) = encoded(now.entry["pairx"])["explanations"]
@@ -189,6 +189,45 @@ def test_third_partys_pictures_cannot_leave_their_folder(host):
         with pytest.raises(StoreError):
             shelf.Shelf(host.ibs.cachedir, reference)
     assert os.path.isdir(host.ibs.cachedir)
+
+
+RAISING_HOOKS = (
+    "provide_embedding_model",
+    "load_chip",
+    "register_explainers",
+    "explain_ranked_query",
+    "attach_explanations",
+    "explanation_finished",
+    "explanation_failed",
+)
+
+
+@pytest.mark.parametrize("how", [RuntimeError, SystemExit, MemoryError, RecursionError], ids=lambda item: item.__name__)
+def test_somebodys_plugin_that_raises_in_every_hook_costs_nobody_anything(host, monkeypatch, encoded, how):
+    from pairx_hooks import build_manager, hookimpl
+
+    def raising(self):
+        raise how("broken on purpose")
+
+    methods = {name: hookimpl(raising, tryfirst=True) for name in RAISING_HOOKS}
+    broken_plugin = type("BrokenPlugin", (), methods)
+    monkeypatch.setattr(explaining, "build_manager", lambda *own: build_manager(*own, broken_plugin()))
+    now = host.ask(pairx_explain=True, pairx_top_k=1)
+    assert (now.entry["annot_score_list"] == host.before.entry["annot_score_list"]).all()
+    answer = encoded(now.entry["pairx"])
+    (record,) = answer["explanations"]
+    assert record["status"] == "ready" and len(record["assets"]) == 3
+    best = host.aid(host.best(now.entry)[0])
+    assert now.thumbs[best, "matches"] != host.before.thumbs[best, "matches"]
+
+
+def test_exit_in_our_stage_does_not_end_the_host(host, monkeypatch):
+    def leave(*args, **kwargs):
+        raise SystemExit(3)
+
+    monkeypatch.setattr(stage, "load_host_model", leave)
+    now = host.ask(pairx_explain=True, pairx_top_k=1)
+    assert_as_without_us(host, now)
 
 
 def test_several_queries_at_once_have_an_answer_each(host):
