@@ -88,6 +88,11 @@ class Bench:
         """Return a third animal of the query's species."""
         return self._subjects.get(pair.other_id)
 
+    def rivals(self, pair: EvaluationPair) -> list[Chip]:
+        """Return what was ranked behind a pair's candidate: a third animal, where there is one."""
+        other = self.other(pair)
+        return [other.chip] if other is not None else []
+
     def explain(
         self,
         variant: Variant,

@@ -57,8 +57,7 @@ def pair_pictures(run: EvaluationRun, variant: Variant) -> list[PairPicture]:
     made = []
     for side, (value, pair) in chosen:
         query, candidate = run.bench.pair(pair)
-        rival = run.bench.other(pair)
-        found = run.bench.explain(variant, query.chip, candidate.chip, rivals=[rival.chip] if rival else [])
+        found = run.bench.explain(variant, query.chip, candidate.chip, rivals=run.bench.rivals(pair))
         result = run.results.get((variant.name, pair.pair_id, "correspondence"), {})
         right = result.get("details", {}).get("right")
         made.append(

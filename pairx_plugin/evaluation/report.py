@@ -72,6 +72,7 @@ def summary_json(run: EvaluationRun, summary: Summary) -> dict[str, Any]:
             for name, curve in summary.abstention.items()
             if curve
         },
+        "doubts": {name: dict(counts) for name, counts in summary.doubts.items() if counts},
         "failures": {name: dict(Counter(messages)) for name, messages in run.failures.items()},
         "seconds": round(run.seconds, 1),
     }

@@ -150,7 +150,14 @@ def load_subjects(
 
 def _cut(annotation: Annotation) -> Chip:
     photograph: Any = read_photograph(annotation.image)
-    return cut_chip(photograph, bbox=annotation.bbox, theta=annotation.theta, max_side=_CHIP_SIDE, uri=annotation.image)
+    return cut_chip(
+        photograph,
+        bbox=annotation.bbox,
+        theta=annotation.theta,
+        max_side=_CHIP_SIDE,
+        uri=annotation.image,
+        name=annotation.name,  # explainers that look for a rival need to know who is who
+    )
 
 
 def _chosen(annotations: Sequence[Annotation], limit: int, seed: int) -> list[Annotation]:

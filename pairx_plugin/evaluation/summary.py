@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -73,6 +74,7 @@ class Summary:
         headlines: the figures that decide; where hardly any of them were measured, all but the cost.
         standings: over those, of every variant that is no null baseline.
         abstention: (threshold, coverage, accuracy) of named attributes, most cautious first, by variant.
+        doubts: on how many pairs a variant had a doubt of its own, by its code.
     """
 
     cells: tuple[Cell, ...]
@@ -83,6 +85,7 @@ class Summary:
     curves: Mapping[str, Mapping[str, list[float]]]
     randomisation: Mapping[str, list[tuple[float, float]]]
     abstention: Mapping[str, list[tuple[float, float, float]]]
+    doubts: Mapping[str, Mapping[str, int]]
 
     def cell(self, variant: str, figure: str) -> Cell | None:
         """Return a cell, None where nothing of it was looked at."""
@@ -115,6 +118,7 @@ def summarise(run: EvaluationRun) -> Summary:
         curves={variant.name: _curves(run, variant.name) for variant in run.variants},
         randomisation={variant.name: _depths(run, variant.name) for variant in run.variants},
         abstention={variant.name: coverage_accuracy(*_said(run, variant.name)) for variant in run.variants},
+        doubts={variant.name: _doubts(run, variant.name) for variant in run.variants},
     )
     verdicts = [verdict for variant in run.variants for verdict in _verdicts(table, variant.name)]
     return replace(table, verdicts=tuple(verdicts))
@@ -173,6 +177,11 @@ def _depths(run: EvaluationRun, variant: str) -> list[tuple[float, float]]:
                 if rho is not None:
                     by_depth.setdefault(float(depth), []).append(abs(float(rho)))
     return [(depth, float(np.mean(values))) for depth, values in sorted(by_depth.items())]
+
+
+def _doubts(run: EvaluationRun, variant: str) -> Counter[str]:
+    found = (run.results.get((variant, pair.pair_id, "plausibility")) for pair in run.pairs)
+    return Counter(code for result in found if result for code in result["details"].get("doubts", ()))
 
 
 def _verdicts(summary: Summary, variant: str) -> list[Verdict]:

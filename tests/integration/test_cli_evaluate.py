@@ -164,6 +164,33 @@ def test_sample_data_bring_masks_places_and_attributes(tmp_path):
     assert table.cell("pairx", "attribute_ap").dropped == {"NO_ATTRIBUTES": 1}
 
 
+def test_checks_part_an_explainer_that_knows_the_partner_from_those_that_do_not(tmp_path):
+    pytest.importorskip("pairx_sample_data")
+    from pairx_plugin.evaluation import Plan, evaluate, find_source, parse_variant, plain_variant, summarise
+    from pairx_plugin.models.catalogue import ModelCatalogue
+
+    model = ModelCatalogue().load("sample", input_size=(96, 96))
+    weight = "explainer=similarity_attention,options.attention_weight="
+    variants = [parse_variant(f"{name}:{weight}{name}", ("similarity_attention",)) for name in ("product", "paper")]
+    variants.append(plain_variant("null_kpca_cam", baseline=True))
+    plan = Plan(n_pairs=3, n_photographs=48, measures=("sanity",))
+    run = evaluate(model, find_source("sample"), variants, plan, tmp_path)
+    table = summarise(run)
+    passed = {item.variant: item.passed for item in table.verdicts if item.check == "depends on the partner"}
+    assert not run.failures and passed == {"product": True, "paper": False, "null_kpca_cam": False}
+    # a rival is looked for by the individuals' names
+    pair = run.pairs[0]
+    triplet = parse_variant(
+        "t:explainer=similarity_attention,options.attention_mode=triplet", ("similarity_attention",)
+    )
+    query, candidate = run.bench.pair(pair)
+    maps = [run.bench.explain(variant, query.chip, candidate.chip, rivals=run.bench.rivals(pair)).maps[0]
+            for variant in (variants[0], triplet)]
+    assert (query.chip.name, candidate.chip.name) == (query.name, candidate.name) and not np.allclose(*maps)
+    # the published weights make a sum of activations of a wide embedding, whoever the partner is
+    assert table.value("paper", "pair_sensitivity") < 0.01 < 0.3 < table.value("product", "pair_sensitivity")
+
+
 def test_named_attributes_are_judged_by_what_the_photographs_show():
     from types import SimpleNamespace
 
@@ -194,6 +221,7 @@ def test_named_attributes_are_judged_by_what_the_photographs_show():
         ),
         pair=lambda pair: (subjects["q"], subjects["c"]),
         other=lambda pair: None,
+        rivals=lambda pair: [],
         rng=lambda *names: np.random.default_rng(0),
         explain=lambda *a, **k: SimpleNamespace(evidence=SimpleNamespace(attributes=items)),
         scores=lambda pictures, partner: np.array([0.4, 0.7]),

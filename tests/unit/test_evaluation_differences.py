@@ -47,7 +47,7 @@ def run_of(figures, *, n=N, n_individuals=N, baselines=()):
                     results[variant, pair.pair_id, measure] = {
                         "figures": {key: value for key, value in there.items() if value is not None},
                         "dropped": {key: "NO_MATCHES" for key, value in there.items() if value is None},
-                        "details": {},
+                        "details": {"doubts": ["NOT_SURE"]} if measure == "plausibility" else {},
                     }
     return EvaluationRun(
         bench=SimpleNamespace(), plan=Plan(measures=("plausibility", "correspondence", "faithfulness", "sanity")),
@@ -120,6 +120,7 @@ def test_areas_are_compared_on_the_same_couples():
         table.value("parting", "auc_inlier_excess") - table.value("pairx", "auc_inlier_excess")
     )
     assert found.verdict == "better" and found.interval.n == N
+    assert table.doubts == {"pairx": {"NOT_SURE": 2 * N}, "parting": {"NOT_SURE": 2 * N}}
 
 
 def test_variant_beats_the_baselines_only_where_it_beats_every_one():

@@ -109,7 +109,7 @@ def test_tokens_of_a_transformer_lie_where_the_picture_has_them(name, options, l
 def bench_of(model, answer):
     """A bench whose explanations are the answers to what was asked; maps of 0.3 and -0.1, cosine 0.4."""
 
-    def explain(variant, query, candidate, layers=()):
+    def explain(variant, query, candidate, rivals=(), layers=()):
         keys = answer(layers)
         made = [SimpleNamespace(layer_key=key, relevance_0=np.array([[0.3, -0.1]]) * scale,
                                 relevance_1=np.array([[0.3, -0.1]]) * scale) for key, scale in keys]
@@ -117,7 +117,8 @@ def bench_of(model, answer):
                                evidence=SimpleNamespace(similarity=0.4, layers=tuple(made)))
 
     subject = SimpleNamespace(chip=None)
-    return SimpleNamespace(model=model, pair=lambda pair: (subject, subject), explain=explain)
+    return SimpleNamespace(model=model, pair=lambda pair: (subject, subject), explain=explain,
+                           rivals=lambda pair: [])
 
 
 def refusing(layers):

@@ -214,3 +214,12 @@ def test_key_of_a_record_knows_what_is_in_a_file_and_not_where_it_lies(tmp_path,
     assert key(there) == before
     here.write_text("y")
     assert key(here) != before
+
+
+@pytest.mark.parametrize("version", ["../../escaped", "a/b", "", "x" * 40, "with space"])
+def test_picture_of_a_strange_version_is_refused_and_nothing_is_written(shelf, tmp_path, version):
+    picture = Artifact(version=version, media_type="image/png", width=1, height=1, data=b"x")
+    query = "00000000-0000-0000-0000-000000000001"
+    with pytest.raises(StoreError, match="no version"):
+        shelf.write_pair(query, query, {"status": "ready"}, [picture])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -32,8 +32,7 @@ def measure_attributes(bench: Bench, variant: Variant, pair: EvaluationPair) -> 
         measured.drop(_NAMES, "ATTRIBUTES_UNKNOWN")
         return measured
     query, candidate = bench.pair(pair)
-    rival = bench.other(pair)
-    found = bench.explain(variant, query.chip, candidate.chip, rivals=[rival.chip] if rival else [])
+    found = bench.explain(variant, query.chip, candidate.chip, rivals=bench.rivals(pair))
     given = getattr(found.evidence, "attributes", None) or ()
     items = [item for item in given if getattr(item, "kind", "same") == "same"]
     if not items:

@@ -27,7 +27,8 @@ def measure_conservation(bench: Bench, variant: Variant, pair: EvaluationPair) -
         measured.drop(("conservation_error", "inflation"), "NULL_BASELINE")
         return measured
     query, candidate = bench.pair(pair)
-    found = bench.explain(variant, query.chip, candidate.chip)
+    rivals = bench.rivals(pair)
+    found = bench.explain(variant, query.chip, candidate.chip, rivals=rivals)
     errors = [conservation_error(values, found.evidence.similarity) for values in found.maps]
     measured.mean("conservation_error", errors, "COSINE_ZERO")
     measured.details["signed"] = bool(any(float(np.min(values)) < 0.0 for values in found.maps))
@@ -36,7 +37,7 @@ def measure_conservation(bench: Bench, variant: Variant, pair: EvaluationPair) -
         measured.drop(("inflation",), "NO_HIGHER_LAYER")
         return measured
     try:
-        both = bench.explain(variant, query.chip, candidate.chip, layers=(own, top)).evidence
+        both = bench.explain(variant, query.chip, candidate.chip, rivals=rivals, layers=(own, top)).evidence
     except PairXError:  # some explain one layer, or the layers of their own alone
         measured.drop(("inflation",), "ONE_LAYER_ONLY")
         return measured

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...chips import Chip
 from ...evidence import cell_points
 from ..bench import Bench, Explained, with_pixels
 from ..correspondence import errors, grid_ceiling, pck
@@ -31,13 +30,13 @@ def measure_correspondence(bench: Bench, variant: Variant, pair: EvaluationPair)
     for name, draw in WARPS.items():
         warp = draw(query.size, bench.rng("warp", name, pair.query_id))
         picture = warp.apply(jittered(query.chip.pixels, bench.rng("jitter", name, pair.query_id)))
-        found = bench.explain(variant, query.chip, with_pixels(query.chip, picture))
+        found = bench.explain(variant, query.chip, with_pixels(query.chip, picture), rivals=bench.rivals(pair))
         _keypoints(bench, found, warp.forward, query, query, f"{name}_", measured)
         measured.put(f"{name}_equivariance", _equivariance(found, warp, query.size), "MAP_CONSTANT")
         if name == "similarity":
             _occluder(bench, variant, pair, warp, picture, measured)
             _background(bench, variant, pair, warp, picture, measured)
-    found = bench.explain(variant, query.chip, candidate.chip, rivals=_rivals(bench, pair))
+    found = bench.explain(variant, query.chip, candidate.chip, rivals=bench.rivals(pair))
     _masses(found, query, candidate, measured)
     truth = bench.subject_set.truth
     if truth is None:
@@ -47,11 +46,6 @@ def measure_correspondence(bench: Bench, variant: Variant, pair: EvaluationPair)
             bench, found, lambda points: truth.partners(query, candidate, points), query, candidate, "true_", measured
         )
     return measured
-
-
-def _rivals(bench: Bench, pair: EvaluationPair) -> list[Chip]:
-    other = bench.other(pair)
-    return [other.chip] if other else []
 
 
 def _keypoints(
@@ -107,7 +101,7 @@ def _occluder(
         measured.drop(("occluder_mass", "occluder_ends", "occluder_pck_10"), "NO_OTHER_INDIVIDUAL")
         return
     covered, mask = pasted(picture, other.chip.pixels, bench.rng("occluder", pair.query_id))
-    found = bench.explain(variant, query.chip, with_pixels(query.chip, covered))
+    found = bench.explain(variant, query.chip, with_pixels(query.chip, covered), rivals=bench.rivals(pair))
     measured.put("occluder_mass", mass_share(found.maps[1], mask), "RELEVANCE_ZERO")
     matches = found.leading(bench.plan.top_k)
     if not len(matches):
@@ -132,7 +126,7 @@ def _background(
         return
     animal = warp.apply_mask(query.mask)
     changed = with_background(picture, animal, other.chip.pixels, other.mask)
-    found = bench.explain(variant, query.chip, with_pixels(query.chip, changed))
+    found = bench.explain(variant, query.chip, with_pixels(query.chip, changed), rivals=bench.rivals(pair))
     measured.put("background_mass", mass_share(found.maps[1], ~animal), "RELEVANCE_ZERO")
     matches = found.leading(bench.plan.top_k)
     if not len(matches):

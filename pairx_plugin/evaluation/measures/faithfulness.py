@@ -22,8 +22,7 @@ __all__ = ["cell_mask", "measure_faithfulness"]
 def measure_faithfulness(bench: Bench, variant: Variant, pair: EvaluationPair) -> Measured:
     """Return insertion and deletion areas for each fill, averaged over both sides, and pair necessity."""
     query, candidate = bench.pair(pair)
-    rival = bench.other(pair)
-    found = bench.explain(variant, query.chip, candidate.chip, rivals=[rival.chip] if rival else [])
+    found = bench.explain(variant, query.chip, candidate.chip, rivals=bench.rivals(pair))
     measured = Measured()
     for fill in bench.plan.fills:
         _areas(bench, found, query.chip, candidate.chip, fill, measured)

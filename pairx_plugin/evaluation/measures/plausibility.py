@@ -21,9 +21,9 @@ FIGURES = ("irm_ref", "mc_ref", "irm_rob", "inlier_fraction", "inlier_excess", "
 def measure_plausibility(bench: Bench, variant: Variant, pair: EvaluationPair) -> Measured:
     """Return the figures, and what the explanation cost."""
     query, candidate = bench.pair(pair)
-    rival = bench.other(pair)
-    found = bench.explain(variant, query.chip, candidate.chip, rivals=[rival.chip] if rival else [])
+    found = bench.explain(variant, query.chip, candidate.chip, rivals=bench.rivals(pair))
     measured = Measured()
+    measured.details["doubts"] = sorted({doubt.code for doubt in found.evidence.doubts})
     measured.put("seconds", found.seconds)
     measured.put("forward_equivalents", found.seconds / bench.forward_seconds)
     figures = found.layer.plausibility

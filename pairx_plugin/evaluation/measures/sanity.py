@@ -16,9 +16,7 @@ __all__ = ["measure_sanity"]
 def measure_sanity(bench: Bench, variant: Variant, pair: EvaluationPair) -> Measured:
     """Return cascading randomisation, pair sensitivity beside seed noise, and identity."""
     query, candidate = bench.pair(pair)
-    rival = bench.other(pair)
-    rivals = [rival.chip] if rival else []
-    found = bench.explain(variant, query.chip, candidate.chip, rivals=rivals)
+    found = bench.explain(variant, query.chip, candidate.chip, rivals=bench.rivals(pair))
     measured = Measured()
     _randomisation(bench, variant, pair, found, measured)
     _pair_sensitivity(bench, variant, pair, found, measured)
@@ -32,7 +30,8 @@ def _randomisation(
     query, candidate = bench.pair(pair)
     by_depth: list[list[float | None]] = []
     for depth in bench.plan.depths:
-        lost = bench.explain(variant, query.chip, candidate.chip, model=bench.randomised(depth))
+        network = bench.randomised(depth)
+        lost = bench.explain(variant, query.chip, candidate.chip, model=network, rivals=bench.rivals(pair))
         rho = _mean_spearman(found, lost)
         shared = _jaccard(found, lost, bench.plan.top_k, tolerance=0)
         by_depth.append([depth, rho, shared])
@@ -49,7 +48,8 @@ def _pair_sensitivity(
     other = bench.other(pair)
     noise = []
     for further in range(1, bench.plan.n_seeds + 1):
-        again = bench.explain(variant, query.chip, candidate.chip, seed=variant.settings.seed + further)
+        seed = variant.settings.seed + further
+        again = bench.explain(variant, query.chip, candidate.chip, rivals=bench.rivals(pair), seed=seed)
         rho = spearman(found.maps[0], again.maps[0])
         noise.append(None if rho is None else 1.0 - rho)
     measured.mean("seed_noise", noise, "MAP_CONSTANT")
@@ -66,7 +66,7 @@ def _pair_sensitivity(
 
 def _identity(bench: Bench, variant: Variant, pair: EvaluationPair, measured: Measured) -> None:
     query, _ = bench.pair(pair)
-    itself = bench.explain(variant, query.chip, query.chip)
+    itself = bench.explain(variant, query.chip, query.chip, rivals=bench.rivals(pair))
     matches = itself.leading(bench.plan.top_k)
     if not len(matches):
         measured.drop(("identity_share", "identity_error"), "NO_MATCHES")

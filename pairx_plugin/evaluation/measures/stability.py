@@ -22,7 +22,8 @@ _SHIFT = 2  # pixels
 def measure_stability(bench: Bench, variant: Variant, pair: EvaluationPair) -> Measured:
     """Return rank correlation of the maps and overlap of the matches under each change."""
     query, candidate = bench.pair(pair)
-    found = bench.explain(variant, query.chip, candidate.chip)
+    rivals = bench.rivals(pair)
+    found = bench.explain(variant, query.chip, candidate.chip, rivals=rivals)
     measured = Measured()
     noise = bench.rng("noise", pair.pair_id)
     size = candidate.size
@@ -32,19 +33,20 @@ def measure_stability(bench: Bench, variant: Variant, pair: EvaluationPair) -> M
         "shift": shifted(candidate.chip.pixels, _SHIFT),
     }
     for name, picture in changed.items():
-        again = bench.explain(variant, query.chip, with_pixels(candidate.chip, picture))
+        again = bench.explain(variant, query.chip, with_pixels(candidate.chip, picture), rivals=rivals)
         maps = (again.maps[0], _unshifted(again.maps[1], size) if name == "shift" else again.maps[1])
         _compare(bench, name, found, maps, again.leading(bench.plan.top_k), measured)
         _same_attribute(found, again, name, measured)
-    reseeded = bench.explain(variant, query.chip, candidate.chip, seed=variant.settings.seed + 1)
+    reseeded = bench.explain(variant, query.chip, candidate.chip, rivals=rivals, seed=variant.settings.seed + 1)
     _compare(bench, "seed", found, reseeded.maps, reseeded.leading(bench.plan.top_k), measured)
-    swapped = bench.explain(variant, candidate.chip, query.chip)
+    swapped = bench.explain(variant, candidate.chip, query.chip, rivals=rivals)
     matches = swapped.leading(bench.plan.top_k)
     _compare(bench, "swap", found, swapped.maps[::-1], _exchanged(matches), measured)
     flipped = bench.explain(
         variant,
         with_pixels(query.chip, query.chip.pixels[:, ::-1]),
         with_pixels(candidate.chip, candidate.chip.pixels[:, ::-1]),
+        rivals=[with_pixels(chip, chip.pixels[:, ::-1]) for chip in rivals],
     )
     mirrored = (flipped.maps[0][:, ::-1], flipped.maps[1][:, ::-1])
     grids = flipped.layer.grid_0[1], flipped.layer.grid_1[1]

@@ -73,6 +73,8 @@ class Shelf:
             for picture in pictures:
                 stem = hashlib.sha256(picture.data).hexdigest()[:12]
                 name = f"pairx_{stem}_{picture.version}{_SUFFIXES[picture.media_type]}"
+                if not _PICTURE.fullmatch(name):
+                    raise ValueError(f"{picture.version!r:.60} is no version of a picture")
                 write_whole(folder / name, picture.data)
                 files[picture.version] = name
             written = {**record, "host": {**record.get("host", {}), "files": files}}
