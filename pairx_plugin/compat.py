@@ -153,7 +153,7 @@ def _pixels(sides: Sequence[Encoded], layer: str, matches: Sequence[Matches], in
         places = [(int(row), int(col)) for row, col in cells]
         questions.append(CellQuestion(side, places, range(len(places))))
     answers = at_pixels_together(questions, layer, tolerance=_TOLERANCE)
-    return [relevance.sum(1).abs().float().cpu().numpy() for relevance, _ in answers]
+    return [answer.summed().abs().float().cpu().numpy() for answer in answers]
 
 
 def _as_dicts(

@@ -108,9 +108,9 @@ def _pixels(
         questions.append(CellQuestion(side, [cell for _, cell in wanted], [image for image, _ in wanted]))
     answers = at_pixels_together(questions, layer, tolerance=Settings().pixel_tolerance)
     found: list[list[Maps]] = []
-    for question, (relevance, _), cells_by_image in zip(questions, answers, cells_by_side):
+    for question, answer, cells_by_image in zip(questions, answers, cells_by_side):
         maps: list[list[NDArray[np.float32]]] = [[] for _ in cells_by_image]
-        for image, values in zip(question.images, relevance.sum(1).abs().float().cpu().numpy()):
+        for image, values in zip(question.images, answer.summed().abs().float().cpu().numpy()):
             maps[image].append(values)
         found.append(list(maps))
     return found

@@ -34,7 +34,7 @@ from .pairx_numbers import cell_relevance, pair_seeds, pixel_seeds, strength
 
 __all__ = ["PairX", "PairXSession"]
 
-_MATCHES_ON_CPU, _MATCHES_ON_GPU = 3, 8
+_MATCHES_ON_CPU, _MATCHES_ON_GPU = 5, 8
 
 
 class PairX:

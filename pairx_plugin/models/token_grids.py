@@ -1,20 +1,35 @@
 """Transformers' tokens as places on the image: which outputs are grids of tokens, and how they become feature maps.
 
 A ViT returns (B, N, C): class and register tokens first, then one token per patch, row by row. A Swin returns
-(B, h, w, C). Explanations match cells of (B, C, h, w).
+(B, h, w, C). Explanations match cells of (B, C, h, w). Neither timm nor torchvision is imported here.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 __all__ = ["TokenGrid", "TokenLayout", "from_map", "to_map", "token_layout"]
 
-_VIT = ("timm.models.vision_transformer", "VisionTransformer")
-_SWIN = ("timm.models.swin_transformer", "SwinTransformer")
+Kind = tuple[str, str]
+
+_FLAT: tuple[Kind, ...] = (
+    ("timm.models.vision_transformer", "VisionTransformer"),
+    ("timm.models.vision_transformer_relpos", "VisionTransformerRelPos"),
+    ("timm.models.eva", "Eva"),
+    ("timm.models.beit", "Beit"),
+)
+_WINDOWED: tuple[Kind, ...] = (
+    ("timm.models.swin_transformer", "SwinTransformer"),
+    ("timm.models.swin_transformer_v2", "SwinTransformerV2"),
+)
+_SWIN_CR = ("timm.models.swin_transformer_v2_cr", "SwinTransformerV2Cr")
+_TORCHVISION_VIT = ("torchvision.models.vision_transformer", "VisionTransformer")
+_TORCHVISION_SWIN = ("torchvision.models.swin_transformer", "SwinTransformer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +84,27 @@ class TokenLayout:
         return not self.backbone_key or key == self.backbone_key or key.startswith(self.backbone_key + ".")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _LayoutOfBlocks(TokenLayout):
+    """Tokens inside of blocks alone; around them are feature maps (B, C, h, w).
+
+    Attributes:
+        blocks: what the name of a module inside of a block begins with, after the transformer's.
+    """
+
+    blocks: str
+
+    def holds(self, key: str) -> bool:
+        prefix = f"{self.backbone_key}." if self.backbone_key else ""
+        return key.startswith(prefix) and re.match(self.blocks, key[len(prefix) :]) is not None
+
+
 def token_layout(network: nn.Module) -> TokenLayout | None:
     """Return where a network keeps tokens; None for one without a transformer that is known here."""
     for key, module in network.named_modules():
-        flat, windowed = _is(module, _VIT), _is(module, _SWIN)
-        size = getattr(getattr(module, "patch_embed", None), "patch_size", None)
-        if (flat or windowed) and size is not None:
-            n_prefix = int(getattr(module, "num_prefix_tokens", 0)) if flat else 0
-            return TokenLayout(backbone_key=key, patch=(int(size[0]), int(size[1])), n_prefix=n_prefix, flat=flat)
+        layout = _layout(key, module)
+        if layout is not None:
+            return layout
     return None
 
 
@@ -95,5 +123,25 @@ def from_map(feature_map: torch.Tensor, tokens: torch.Tensor, grid: TokenGrid) -
     return torch.cat([tokens[:, : grid.n_prefix], patches], dim=1) if grid.n_prefix else patches
 
 
-def _is(module: nn.Module, kind: tuple[str, str]) -> bool:
+def _layout(key: str, module: Any) -> TokenLayout | None:
+    if any(_is(module, kind) for kind in _FLAT):
+        patch, n_prefix = _pair(module.patch_embed.patch_size), int(module.num_prefix_tokens)
+        return TokenLayout(backbone_key=key, patch=patch, n_prefix=n_prefix, flat=True)
+    if any(_is(module, kind) for kind in _WINDOWED):
+        return TokenLayout(backbone_key=key, patch=_pair(module.patch_embed.patch_size), n_prefix=0, flat=False)
+    if _is(module, _SWIN_CR):
+        patch, blocks = _pair(module.patch_embed.patch_size), r"stages\.\d+\.(blocks\.|downsample)"
+        return _LayoutOfBlocks(backbone_key=key, patch=patch, n_prefix=0, flat=False, blocks=blocks)
+    if _is(module, _TORCHVISION_VIT):
+        return TokenLayout(backbone_key=key, patch=_pair(module.patch_size), n_prefix=1, flat=True)
+    if _is(module, _TORCHVISION_SWIN):
+        return TokenLayout(backbone_key=key, patch=_pair(module.features[0][0].kernel_size), n_prefix=0, flat=False)
+    return None
+
+
+def _is(module: nn.Module, kind: Kind) -> bool:
     return any((base.__module__, base.__name__) == kind for base in type(module).__mro__)
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))

@@ -16,7 +16,8 @@ from torch import fx, nn
 from ..errors import UnsupportedArchitecture
 from . import conserving, rules
 from .activation_rules import function_gradient
-from .attention import take_apart
+from .attention import AttentionStep
+from .attention_kinds import attention_kind, take_apart
 from .batch_norms import is_batch_norm, rest_of_norm
 from .canonization import Canonization, follow
 from .composites import is_plain_linear
@@ -32,6 +33,7 @@ from .tracing import Trace, trace
 __all__ = ["build_program"]
 
 _ADDITIONS = frozenset({operator.add, operator.iadd, torch.add})
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def build_program(
@@ -49,22 +51,26 @@ def build_program(
         UnsupportedArchitecture: the network has no fixed steps, or a step has no rule.
     """
     composite = resolve_composite(composite, canonization.mode)
-    if canonization.conserves:
-        take_apart(twin)
+    put_in = take_apart(twin) if canonization.conserves else frozenset[str]()
     context: dict[str, Any] = {}
     at_cells = nn.Conv2d(1, 1, 1, device="meta")  # what a dense layer that runs at every cell of a map is
     hooks = {
         name: composite.module_map(context, name, at_cells if name in canonization.pointwise else module)
         for name, module in twin.named_modules()
     }
+    if canonization.conserves:
+        hooks.update(dict.fromkeys(_without_rules(twin)))
     gates = frozenset(canonization.gates)
 
     def is_leaf(name: str, module: nn.Module) -> bool:
-        plain = type(module).__module__.startswith("torch.nn") and not isinstance(module, nn.Sequential)
+        plain = type(module).__module__.startswith("torch.nn") and not isinstance(module, _CONTAINERS)
+        plain = plain and not (canonization.conserves and attention_kind(module) is not None)
         step = canonization.conserves and (is_batch_norm(module) or conserving.is_step(module))
         return name in gates or hooks[name] is not None or plain or step or is_plain_linear(module)
 
     traced = trace(twin, is_leaf, shape)
+    for name in put_in:
+        traced.outputs.pop(name, None)
     if canonization.conserves:
         insert_grids(traced, twin, shape)
     canonization = follow(canonization, twin, traced.graph, traced.owners)
@@ -74,6 +80,20 @@ def build_program(
     steps = tuple(builder.step(node) for node in inner)
     fixed = tuple(shape) if traced.sized else None
     return Program(steps, image, output.args[0], traced.outputs, canonization, fixed)
+
+
+def _without_rules(twin: nn.Module) -> list[str]:
+    """Return the names of modules that no rule of a composite is meant for.
+
+    They lie inside of attention that is one step, or are torch's MultiheadAttention, an activation to zennit.
+    """
+    modules = dict(twin.named_modules())
+    steps = tuple(f"{name}." for name, module in modules.items() if isinstance(module, AttentionStep))
+    return [
+        name
+        for name, module in modules.items()
+        if name.startswith(steps) or isinstance(module, nn.MultiheadAttention)
+    ]
 
 
 class _Builder:
@@ -117,7 +137,7 @@ class _Builder:
         rule = self.rules.rule(node, module, carries)
         if rule is None:
             rule = (
-                conserving.rule_of_module(key, module, proportional)
+                conserving.rule_of_module(node, module, carries, proportional)
                 if conserves
                 else self.rules.gradient(node, module, carries)
             )

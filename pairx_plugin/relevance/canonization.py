@@ -15,24 +15,12 @@ from typing import Any
 from torch import fx, nn
 
 from ..errors import UnsupportedArchitecture
-from .attention import attention_kind
+from .architectures import SUPPORTED, Kind, find_backbone, is_kind
+from .attention_kinds import attention_kind
 from .batch_norms import MergedBatchNorm, is_batch_norm, merged_by_assignment, merged_by_steps
 from .conserving import is_norm, is_sum
 
 __all__ = ["Canonization", "canonize", "check_touched", "find_backbone", "follow", "is_gate", "is_kind"]
-
-Kind = tuple[str, str]
-
-SUPPORTED: dict[str, Kind] = {
-    "timm EfficientNet and EfficientNetV2": ("timm.models.efficientnet", "EfficientNet"),
-    "torchvision EfficientNet and EfficientNetV2": ("torchvision.models.efficientnet", "EfficientNet"),
-    "timm ResNet": ("timm.models.resnet", "ResNet"),
-    "torchvision ResNet": ("torchvision.models.resnet", "ResNet"),
-    "timm ConvNeXt": ("timm.models.convnext", "ConvNeXt"),
-    "torchvision ConvNeXt": ("torchvision.models.convnext", "ConvNeXt"),
-    "timm Vision Transformer and DINOv2": ("timm.models.vision_transformer", "VisionTransformer"),
-    "timm Swin Transformer": ("timm.models.swin_transformer", "SwinTransformer"),
-}
 
 # The public code's canonizers, by architecture: in which blocks the residual sum shares its relevance. Everywhere else
 # a sum copies it. What is not here the public code does not know.
@@ -128,33 +116,9 @@ class Canonization:
         }
 
 
-def is_kind(module: nn.Module, kind: Kind) -> bool:
-    """Return whether `module` is of the class `kind`, (module prefix, class name), or derived from it."""
-    prefix, name = kind
-    return any(base.__name__ == name and base.__module__.startswith(prefix) for base in type(module).__mro__)
-
-
 def is_gate(module: nn.Module, kinds: tuple[Kind, ...] = _GATES) -> bool:
     """Return whether `module` is a squeeze-and-excitation gate or its like."""
     return any(is_kind(module, kind) for kind in kinds)
-
-
-def find_backbone(network: nn.Module) -> tuple[str, str]:
-    """Return (key, architecture in words) of the first supported backbone inside `network`.
-
-    Raises:
-        UnsupportedArchitecture: there is none; the message lists what is supported.
-    """
-    for key, module in network.named_modules():
-        for title, kind in SUPPORTED.items():
-            if is_kind(module, kind):
-                return key, title
-    children = ", ".join(f"{name}: {type(child).__name__}" for name, child in network.named_children())
-    raise UnsupportedArchitecture(
-        f"no relevance rules are known for {type(network).__name__} ({children or 'without children'}); supported, "
-        f"bare or inside of another module: {'; '.join(SUPPORTED)}. Use such a backbone, or another explainer "
-        f"(list them with `pairx-plugin hooks`)"
-    )
 
 
 def canonize(network: nn.Module, mode: str = "reference") -> Canonization:

@@ -12,8 +12,9 @@ from torch import fx, nn
 
 from ..errors import UnsupportedArchitecture
 from . import rules
-from .attention import AttentionCore, detached_norm
+from .attention import AttentionStep, detached_norm
 from .conserving_linear import WholeZPlus
+from .image_steps import ImageSum, Rearrangement, moves_images
 from .linear_rules import ZPlus
 from .node_runs import of_sources
 from .sharing import PassTo, SharedMean, SharedProduct, SharedSum
@@ -62,10 +63,15 @@ def rule_of_function(
     name = _name(node)
     n_carrying = sum(carries)
     step = of_sources(node, run)
+    if moves_images(node, name):
+        raise UnsupportedArchitecture(
+            f"the step '{node}' ({name}) works along the batch, so that it has no rule; steps that keep images apart "
+            f"have: use another explainer (list them with `pairx-plugin hooks`)"
+        )
     if name in _SUMS:
         coefficients = _coefficients(node)
         if proportional and set(coefficients) == {1.0}:
-            return rules.NormSum()
+            return ImageSum(carries)
         return SharedSum(coefficients, carries)
     if name in _PRODUCTS and n_carrying > 1:
         return SharedProduct()
@@ -74,24 +80,26 @@ def rule_of_function(
     if name in _MEANS and n_carrying == 1:
         return rules.Norm(step, carries=carries) if proportional else SharedMean(step, carries)
     if name in _REARRANGEMENTS or name in _MAXIMA:
-        return rules.Gradient(step, carries)
+        return Rearrangement(str(node), step, carries)
     raise UnsupportedArchitecture(
         f"the step '{node}' ({name}) has no rule that conserves relevance; mode 'reference' passes it as a gradient, "
         f"where the architecture is known to it, or use another explainer"
     )
 
 
-def rule_of_module(key: str, module: nn.Module, proportional: bool = False) -> rules.Rule:
+def rule_of_module(
+    node: fx.Node, module: nn.Module, carries: Sequence[bool], proportional: bool = False
+) -> rules.Rule:
     """Return the rule of a module that is one step and that no composite has a rule for.
 
     Args:
-        proportional: see :func:`rule_of_function`.
+        carries, proportional: see :func:`rule_of_function`.
 
     Raises:
         UnsupportedArchitecture: no rule here conserves relevance in it.
     """
-    if isinstance(module, AttentionCore):
-        return rules.Norm(module.forward)
+    if isinstance(module, AttentionStep):
+        return rules.Norm(of_sources(node, module.parted), carries=carries)
     if proportional and is_norm(module):
         return rules.Norm(detached_norm(module))
     if isinstance(module, (nn.Identity, nn.Dropout, nn.Dropout2d)) or is_norm(module):
@@ -101,8 +109,8 @@ def rule_of_module(key: str, module: nn.Module, proportional: bool = False) -> r
     if isinstance(module, (nn.MaxPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Unflatten, nn.PixelShuffle)):
         return rules.Gradient(module.forward)
     raise UnsupportedArchitecture(
-        f"the step '{key}' ({type(module).__name__}) has no rule that conserves relevance; use mode 'reference', where "
-        f"it passes as a gradient, or another explainer"
+        f"the step '{node.target}' ({type(module).__name__}) has no rule that conserves relevance; use mode "
+        f"'reference', where it passes as a gradient, or another explainer"
     )
 
 
@@ -119,7 +127,7 @@ def bounded(rule: rules.Rule) -> rules.Rule:
 
 def is_step(module: nn.Module) -> bool:
     """Return whether a module that is not torch's own is one step all the same."""
-    return is_norm(module) or isinstance(module, AttentionCore)
+    return is_norm(module) or isinstance(module, AttentionStep)
 
 
 def is_norm(module: nn.Module) -> bool:

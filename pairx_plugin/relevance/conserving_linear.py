@@ -33,6 +33,8 @@ class WholeZPlus(ZPlus):
         bias: added on the way forward; it takes no share of the relevance.
     """
 
+    keeps_denominators = True
+
     def __init__(self, module: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__(module, weight, None, Stabilizer(0.0), zero_bias=True)
         self.added = bias

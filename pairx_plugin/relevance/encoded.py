@@ -18,7 +18,7 @@ from .program import Program, Tape
 from .shadow import usable
 from .walk import Ledger, Leg, carry
 
-__all__ = ["CellQuestion", "Encoded", "LayerQuestion", "at_layers_together", "at_pixels_together"]
+__all__ = ["CellAnswer", "CellQuestion", "Encoded", "LayerQuestion", "at_layers_together", "at_pixels_together"]
 
 _CELLS_AT_ONCE = 16
 """How many cells go to the pixels together, which bounds their memory. On a GPU they are one batch; on a CPU each has a
@@ -97,7 +97,8 @@ class Encoded:
         Raises:
             PropagationError: nothing was kept for it, or relevance became infinite.
         """
-        return at_pixels_together([CellQuestion(self, cells, images, seeds)], layer_key, tolerance=tolerance)[0]
+        (answer,) = at_pixels_together([CellQuestion(self, cells, images, seeds)], layer_key, tolerance=tolerance)
+        return answer.maps(), answer.cut_off
 
     def give_up(self) -> dict[Any, Any]:
         """Return all that was kept, by node, and answer no more."""
@@ -115,9 +116,10 @@ class Encoded:
         )
         return Leg(self._tape, relevance, is_last=question.is_last)
 
-    def no_maps(self, n: int) -> torch.Tensor:
-        """Return (n, 3, H, W) zeros, like the images that ran."""
-        return self._empty.new_zeros((n, *self._empty.shape[1:]))
+    @property
+    def no_maps(self) -> torch.Tensor:
+        """(0, 3, H, W), like the images that ran."""
+        return self._empty
 
     def legs_from_cells(self, question: CellQuestion, layer_key: str, tolerance: float) -> list[Leg]:
         """Return the relevance of cells, ready to be carried: on a CPU cell by cell; see :meth:`at_pixels`."""
@@ -162,6 +164,38 @@ class CellQuestion:
     seeds: torch.Tensor | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class CellAnswer:
+    """What :func:`at_pixels_together` says to a question.
+
+    Attributes:
+        encoded: what was asked.
+        patches: relevance of parts of the images, together one seed for each cell, in order.
+        cut_off: (K,) a bound on the share that was cut off.
+    """
+
+    encoded: Encoded
+    patches: Sequence[Patch]
+    cut_off: torch.Tensor
+
+    def maps(self) -> torch.Tensor:
+        """Return (K, 3, H, W), zero where a cell does not reach, signs kept."""
+        return torch.cat([self.encoded.no_maps, *(patch.whole(self.encoded.size) for patch in self.patches)])
+
+    def summed(self) -> torch.Tensor:
+        """Return (K, H, W), the sum of the colours of :meth:`maps`."""
+        size = self.encoded.size
+        return torch.cat([self.encoded.no_maps[:, 0], *(_summed(patch).whole(size)[:, 0] for patch in self.patches)])
+
+    def parts(self) -> Iterator[tuple[torch.Tensor, tuple[int, int]]]:
+        """Yield for each cell the part of :meth:`summed` that it reaches, (h, w), and its first (row, col)."""
+        for one in (one for patch in self.patches for one in _summed(patch).split(1)):
+            there = one.trimmed(self.encoded.size)
+            ((row, col),) = there.corners or ((0, 0),)
+            is_beyond = row < 0 or col < 0  # it reaches nothing of the image
+            yield (there.values[0, 0, :0, :0], (0, 0)) if is_beyond else (there.values[0, 0], (row, col))
+
+
 def at_layers_together(questions: Sequence[LayerQuestion], layer_keys: Sequence[str]) -> list[dict[str, torch.Tensor]]:
     """Ask several results :meth:`Encoded.at_layers` at once: step by step together, and sharing what they can."""
     if _differ(questions):
@@ -169,13 +203,13 @@ def at_layers_together(questions: Sequence[LayerQuestion], layer_keys: Sequence[
     program = questions[0].encoded.program
     targets = {program.layer_node(key): key for key in layer_keys}
     legs = [question.encoded.leg_from_embedding(question) for question in questions]
-    arrived = carry(program, legs, program.output, tuple(targets))
+    arrived = _carry_side_by_side(program, legs, program.output, tuple(targets))
     return [{targets[node]: _checked(patch.values) for node, patch in there.items()} for there in arrived]
 
 
 def at_pixels_together(
     questions: Sequence[CellQuestion], layer_key: str, *, tolerance: float = 0.0
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
+) -> list[CellAnswer]:
     """Ask several results :meth:`Encoded.at_pixels` at once: side by side, and sharing what they can."""
     if _differ(questions):
         return [at_pixels_together([question], layer_key, tolerance=tolerance)[0] for question in questions]
@@ -186,24 +220,19 @@ def at_pixels_together(
         arrived = _carry_side_by_side(program, together, program.layer_node(layer_key), (program.image,))
         found.extend(there[program.image] for there in arrived)
     rest = iter(found)
-    return [_as_maps(question, part, [next(rest) for _ in part]) for question, part in zip(questions, legs)]
+    return [_answer(question, part, [next(rest) for _ in part]) for question, part in zip(questions, legs)]
 
 
-def _as_maps(
-    question: CellQuestion, legs: Sequence[Leg], patches: Sequence[Patch]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what :meth:`Encoded.at_pixels` does of patches of the image."""
-    encoded = question.encoded
-    relevance = encoded.no_maps(len(question.cells))
-    cut_off = torch.zeros(len(question.cells))
-    done = 0
-    for leg, patch in zip(legs, patches):
-        part = slice(done, done + len(patch.values))
-        relevance[part] = patch.whole(encoded.size)
-        if leg.ledger is not None:
-            cut_off[part] = leg.ledger.cut_off
-        done = part.stop
-    return _checked(relevance), cut_off
+def _answer(question: CellQuestion, legs: Sequence[Leg], patches: Sequence[Patch]) -> CellAnswer:
+    """Return patches of the image as the answer to their question."""
+    shares = [torch.from_numpy(leg.ledger.cut_off).float() for leg in legs if leg.ledger is not None]
+    for patch in patches:
+        _checked(patch.values)
+    return CellAnswer(question.encoded, patches, torch.cat(shares) if shares else torch.zeros(0))
+
+
+def _summed(patch: Patch) -> Patch:
+    return patch.put(patch.values.sum(1, keepdim=True))
 
 
 def _carry_side_by_side(

@@ -21,6 +21,7 @@ from .linear_steps import LinearStep
 from .patches import Patch
 from .rules import Kept, Rule, Stabilizer
 from .scratch import lent
+from .single_pass import by_sign, carry_through_channels, loops_for
 
 __all__ = ["Epsilon", "LinearRule", "ZPlus"]
 
@@ -64,8 +65,12 @@ class ZPlus(LinearRule):
     R_i = sum_j (x_i^+ w_ij^+ + x_i^- w_ij^-) / (sum_i' (x_i'^+ w_i'j^+ + x_i'^- w_i'j^-) + b_j^+) R_j
     """
 
+    keeps_denominators = False  # one that does other things with them keeps them always
+
     def keep(self, inputs: tuple[Any, ...], output: torch.Tensor) -> Kept:
         (x,) = inputs
+        if self._finds_denominators_again(x):
+            return Kept(inputs)
         nonnegative = _is_nonnegative(x)
         offset = self.weight.new_full(self.weight.shape[:1], 2 * self.stabilizer.shift)
         if self.bias is not None:  # the output has all of the bias; wanted is its positive part, or none of it
@@ -80,8 +85,11 @@ class ZPlus(LinearRule):
 
     def propagate_each(self, arrivals: Sequence[tuple[Patch, Kept]]) -> list[Sequence[Patch | None]]:
         found: list[Sequence[Patch | None]] = [()] * len(arrivals)
+        for row, (patch, kept) in enumerate(arrivals):
+            if kept.output is None:
+                found[row] = (self._through_channels(patch, kept.inputs[0]),)
         for nonnegative in (False, True):  # splitting weights by sign costs about a tenth of a pass: once for all
-            rows = [row for row, (_, kept) in enumerate(arrivals) if kept.cache["nonnegative"] is nonnegative]
+            rows = [row for row, (_, kept) in enumerate(arrivals) if kept.cache.get("nonnegative") is nonnegative]
             if not rows:
                 continue
             weights = self.weight.clamp(min=0) if nonnegative else _both_signs(self.weight)
@@ -90,6 +98,27 @@ class ZPlus(LinearRule):
             for row, upper, x, parts in zip(rows, uppers, inputs, self.step.transposed_each(uppers, weights, inputs)):
                 found[row] = (self._lowered(upper, x, parts),)
         return found
+
+    def _finds_denominators_again(self, x: torch.Tensor) -> bool:
+        """Return whether denominators are made on the way back: of single channels they cost less than to be kept."""
+        plain = self.step.is_depthwise and self.stabilizer.other is None and not self.keeps_denominators
+        return plain and loops_for(self.weight, x) is not None
+
+    def _through_channels(self, patch: Patch, x: torch.Tensor) -> Patch:
+        """Return the inputs' relevance of a convolution of single channels, of which no denominators are kept."""
+        if patch.corners is not None and len(patch.values) > 1:  # parts of several seeds may end up of several sizes
+            parts = [self._through_channels(part, x).whole(x.shape[2:]) for part in patch.split(1)]
+            return Patch(torch.cat(parts), patch.images)
+        raised_by_bias = self.weight.new_full(self.weight.shape[:1], self.stabilizer.shift)
+        if self.bias is not None and not self.zero_bias:
+            raised_by_bias += self.bias.clamp(min=0)
+        lower = self.step.reached(patch, x)
+        for values, image, out in zip(patch.values, patch.images.of_seed, lower.values):
+            there = x[image], self.step.padding(x)
+            carry_through_channels(
+                (values, patch.corner), there, (self.weight[:, 0], raised_by_bias), (out, lower.corner)
+            )
+        return lower
 
     def _shares(self, patch: Patch, kept: Kept) -> Patch:
         """Return the relevance of each output, divided by what raised it."""
@@ -102,9 +131,7 @@ class ZPlus(LinearRule):
         here = patches[0].read(x)
         if len(patches) == 1:
             return patches[0].put(patches[0].values * here)
-        part = lent("inputs", here.shape, here)
-        raised = patches[0].values * torch.clamp(here, min=0, out=part)
-        return patches[0].put(raised.addcmul_(patches[1].values, torch.clamp(here, max=0, out=part)))
+        return patches[0].put(by_sign(patches[0].values, patches[1].values, here))
 
 
 class Epsilon(LinearRule):

@@ -34,6 +34,7 @@ class LinearStep:
         reach: how many rows and columns a part of the map grows by in one step; (1, 1) for pointwise steps.
         places_per_output: how many places of its input's map there are to one of its output's.
         is_pointwise: whether it is a convolution that is one matrix product over all places of the map.
+        is_depthwise: whether it is a convolution of each channel by itself, of stride one.
 
     Raises:
         UnsupportedArchitecture: a convolution whose padding is not zeros.
@@ -41,7 +42,7 @@ class LinearStep:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.reach, self.is_pointwise, self.places_per_output = (1, 1), False, 1
+        self.reach, self.is_pointwise, self.is_depthwise, self.places_per_output = (1, 1), False, False, 1
         if isinstance(module, nn.Conv2d):
             if module.padding_mode != "zeros":
                 raise UnsupportedArchitecture(
@@ -52,6 +53,8 @@ class LinearStep:
             self.places_per_output = module.stride[0] * module.stride[1]
             unpadded = not any(self._padding(torch.Size((1, 1, 1, 1))))
             self.is_pointwise = kernel == module.stride == (1, 1) and module.groups == 1 and unpadded
+            by_channel = module.groups == module.in_channels == module.out_channels
+            self.is_depthwise = by_channel and module.stride == dilation == (1, 1)
 
     def forward(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """Return the step's output for these weights: x (B, C, H, W) or (B, ..., C)."""
@@ -97,6 +100,19 @@ class LinearStep:
         down, across = module.stride
         corners = tuple((row * down - top, col * across - left) for row, col in upper.corners)
         return Patch(values, upper.images, corners).trimmed((int(x.shape[2]), int(x.shape[3])))
+
+    def reached(self, upper: Patch, x: torch.Tensor) -> Patch:
+        """Return the place on the input x where a convolution of stride one takes a patch, with memory for it."""
+        if upper.corners is None:
+            return Patch(x.new_empty((len(upper.values), *x.shape[1:])), upper.images)
+        height, width = (n + reach - 1 for n, reach in zip(upper.values.shape[2:], self.reach))
+        lower = self.below(upper, x.new_empty(1).expand(len(upper.values), x.shape[1], height, width), x)
+        return lower.put(x.new_empty(lower.values.shape))
+
+    def padding(self, x: torch.Tensor) -> tuple[int, int]:
+        """Return how many rows of zeros there are above the input x, and columns left of it."""
+        left, _, top, _ = self._padding(x.shape)
+        return top, left
 
     def transposed(self, upper: Patch, weights: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
         """Return W^T upper for each of n weights, (K, C, h, w) or (K, ..., C).

@@ -11,7 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+
+from .single_pass import magnitudes
 
 __all__ = ["Images", "Patch"]
 
@@ -63,6 +67,11 @@ class Patch:
     values: torch.Tensor
     images: Images
     corners: Corners | None = None
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """(row, col) on the map of the top left value, of the first part."""
+        return self.corners[0] if self.corners is not None else (0, 0)
 
     def put(self, values: torch.Tensor) -> Patch:
         """Return other values at the same place."""
@@ -133,7 +142,7 @@ class Patch:
                 _copy(have, had, into, corner)
         return replace(self, values=values, corners=None if (height, width) == size else corners)
 
-    def cropped(self, share: float) -> tuple[Patch, torch.Tensor]:
+    def cropped(self, share: float) -> tuple[Patch, NDArray[np.float64]]:
         """Return the patch without its outermost rows and columns, as far as they hold next to nothing.
 
         Args:
@@ -142,23 +151,23 @@ class Patch:
         Returns:
             The patch, and (K,) the share that was cut off, at most `share`.
         """
-        magnitude = self.values.abs().sum(1)
-        totals = magnitude.sum((1, 2)).clamp_min(torch.finfo(magnitude.dtype).tiny)
-        cut = totals.new_zeros(len(totals))
+        cut = np.zeros(len(self.values))
         if self.corners is None or share <= 0:
             return self, cut
         edges = []
-        for profile in (magnitude.sum(2), magnitude.sum(1)):
-            for ordered in (profile, profile.flip(1)):
-                lost = ordered.cumsum(1) / totals[:, None]
-                width = int((lost.amax(0) <= share / 4).sum())
+        for profile in magnitudes(self.values):
+            totals = np.maximum(profile.sum(1, dtype=np.float64), np.finfo(np.float32).tiny)
+            for ordered in (profile, profile[:, ::-1]):
+                lost = ordered.cumsum(1, dtype=np.float64) / totals[:, None]
+                width = int((lost.max(0, initial=0.0) <= share / 4).sum())
                 width = min(width, (ordered.shape[1] - 1) // 2)
                 edges.append(width)
-                cut = cut + (lost[:, width - 1] if width else 0.0)
+                cut += lost[:, width - 1] if width else 0.0
         top, bottom, left, right = edges
         height, width = self.values.shape[2:]
         values = self.values[:, :, top : height - bottom, left : width - right]
-        return replace(self, values=values, corners=tuple((r + top, c + left) for r, c in self.corners)), cut
+        corners = tuple((row + top, col + left) for row, col in self.corners)
+        return replace(self, values=values, corners=corners), cut
 
     def plus(self, other: Patch) -> Patch:
         """Return the sum of two patches of one map."""

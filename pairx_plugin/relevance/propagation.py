@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError
+from ..models.token_grids import to_map, token_layout
 from .building import build_program
 from .canonization import canonize, check_touched, find_backbone
 from .composites import default_composite
@@ -126,7 +127,12 @@ def _host_s_numbers(
     for key in layer_keys:
         twin.get_submodule(key).register_forward_hook(lambda _, __, output, key=key: found.update({key: output}))
     with torch.no_grad():
-        return twin(images), found
+        embedding = twin(images)
+    layout, size = token_layout(network), (int(images.shape[2]), int(images.shape[3]))
+    for key, output in found.items() if layout is not None else ():
+        grid = layout.grid(tuple(output.shape), size)
+        found[key] = output if grid is None else to_map(output, grid)
+    return embedding, found
 
 
 def cosine_seeds(embeddings_0: torch.Tensor, embeddings_1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -58,7 +58,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A pixel map (H, W) without the zeros around what a cell reaches, which are three quarters of it.
+    """The part of a pixel map (H, W) that a cell reaches, a quarter of it.
 
     Attributes:
         values: (h, w) of it.
@@ -69,13 +69,6 @@ class _Part:
     values: NDArray[np.float32]
     corner: tuple[int, int]
     cut_off: float
-
-    @classmethod
-    def of(cls, pixels: NDArray[np.float32], cut_off: float) -> _Part:
-        rows, cols = (np.flatnonzero(pixels.any(axis)) for axis in (1, 0))
-        if not len(rows):
-            return cls(pixels[:0, :0], (0, 0), cut_off)
-        return cls(pixels[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].copy(), (rows[0], cols[0]), cut_off)
 
     def put_into(self, pixels: NDArray[np.float32]) -> None:
         (row, col), (height, width) = self.corner, self.values.shape
@@ -116,14 +109,15 @@ def pixels_of(
         questions.append(CellQuestion(cells.side.encoded, at, [place[0] for place in places], cells.seeds))
     answers = at_pixels_together(questions, layer, tolerance=tolerance)
     found = []
-    for cells, places, (relevance, cut_off) in zip(asked, missing, answers):
-        maps, shares = relevance.sum(1).float().cpu().numpy(), cut_off.float().cpu().numpy()
-        if cells.seeds is None:
-            known = cells.side.known(layer)
-            known.update(zip(places, map(_Part.of, np.abs(maps), shares.tolist())))
-            maps = np.zeros((len(cells.places), *cells.side.size), np.float32)
-            for pixels, place in zip(maps, cells.places):
-                known[place].put_into(pixels)
-            shares = np.array([known[place].cut_off for place in cells.places], np.float32)
-        found.append((maps, shares))
+    for cells, places, answer in zip(asked, missing, answers):
+        if cells.seeds is not None:
+            found.append((answer.summed().float().cpu().numpy(), answer.cut_off.float().numpy()))
+            continue
+        known = cells.side.known(layer)
+        for place, (values, corner), cut_off in zip(places, answer.parts(), answer.cut_off.tolist()):
+            known[place] = _Part(values.abs().float().cpu().numpy(), corner, cut_off)
+        maps = np.zeros((len(cells.places), *cells.side.size), np.float32)
+        for pixels, place in zip(maps, cells.places):
+            known[place].put_into(pixels)
+        found.append((maps, np.array([known[place].cut_off for place in cells.places], np.float32)))
     return found

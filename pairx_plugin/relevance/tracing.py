@@ -20,6 +20,7 @@ from .shadow import make_outline
 __all__ = ["Trace", "trace"]
 
 _KNOWN = frozenset({"shape", "size", "ndim", "dim", "ndimension", "numel", "dtype"})
+_SPLITS = frozenset({"chunk", "split", "tensor_split", "unbind"})  # what returns several tensors at once
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,25 @@ class _TwinTracer(fx.Tracer):
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _StandIn(node, self)
+
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *others: Any, **named: Any) -> Any:
+        """Make a node for a call; where a call returns several parts of a tensor, one for each part."""
+        name = target if kind == "call_method" else getattr(target, "__name__", None)
+        if kind in ("call_function", "call_method") and name in _SPLITS and isinstance(args[0], fx.Proxy):
+            return self._parts(str(name), args, kwargs)
+        return super().create_proxy(kind, target, args, kwargs, *others, **named)
+
+    def _parts(self, name: str, args: Any, kwargs: Any) -> tuple[Any, ...]:
+        whole = self.evaluated(args[0].node)
+        parts = getattr(whole, name)(*args[1:], **kwargs)
+        position = 0 if name == "unbind" else 1
+        dim = int(kwargs.get("dim", args[position + 1] if len(args) > position + 1 else 0))
+        if name == "unbind":
+            return tuple(args[0].select(dim, index) for index in range(len(parts)))
+        starts = [0]
+        for part in parts:
+            starts.append(starts[-1] + int(part.shape[dim]))
+        return tuple(args[0].narrow(dim, start, end - start) for start, end in zip(starts, starts[1:]))
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         raise UnsupportedArchitecture(

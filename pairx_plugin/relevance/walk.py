@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import fx
 
@@ -34,12 +35,12 @@ class Ledger:
 
     def __init__(self, tolerance: float = 0.0, n_seeds: int = 0) -> None:
         self.tolerance = tolerance
-        self.cut_off = torch.zeros(n_seeds)
+        self.cut_off = np.zeros(n_seeds)
 
     def crop(self, patch: Patch, part: float) -> Patch:
         """Cut off the rim of a patch, as far as a part of the tolerance allows."""
         cropped, cut = patch.cropped(self.tolerance * part)
-        self.cut_off = self.cut_off.to(cut) + cut
+        self.cut_off += cut
         return cropped
 
 

@@ -15,10 +15,13 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from .scratch import lent
+from .single_pass import as_map, loops_for
 
 __all__ = ["Convolution"]
 
@@ -44,8 +47,9 @@ _OF_OUTPUT = torch.tensor(
 )
 _INPUT, _WEIGHT, _OUTPUT = (torch.kron(one, one).float() for one in (_OF_INPUT, _OF_WEIGHT, _OF_OUTPUT))
 
-_LEAST_CHANNELS = 44.0
-"""Half the harmonic mean of input and output channels from which tiles pay: below, the products are too thin."""
+_LEAST_CHANNELS = {True: 16.0, False: 44.0}
+"""Half the harmonic mean of input and output channels from which tiles pay, with compiled loops and without: below, the
+products are too thin."""
 _LEAST_PLACES = 144
 _ROWS_AT_ONCE = 8
 """Rows of tiles that go together, so that their 36 planes stay in the processor's cache."""
@@ -67,7 +71,7 @@ class Convolution:
             and dilation == (1, 1)
             and weight.dtype == torch.float32
             and weight.device.type == "cpu"
-            and n_outputs * n_inputs >= _LEAST_CHANNELS * (n_outputs + n_inputs)
+            and n_outputs * n_inputs >= _LEAST_CHANNELS[loops_for() is not None] * (n_outputs + n_inputs)
         )
 
     def __call__(self, x: torch.Tensor, padding: tuple[int, int], *, lend: bool = False) -> torch.Tensor:
@@ -100,18 +104,41 @@ class Convolution:
         # Channels last: the values of a place lie together, and tiles are gathered in runs.
         padded = lent("padded", (into.shape[1] + 2, into.shape[2] + 2, channels), image)
         padded.zero_()[down : down + image.shape[1], across : across + image.shape[2]] = image.permute(1, 2, 0)
-        line = padded.stride(0)
         for first in range(0, rows, _ROWS_AT_ONCE):
             count = min(_ROWS_AT_ONCE, rows - first)
-            shape = _REACH, _REACH, count, cols, channels
-            overlapping = padded[_TILE * first :].as_strided(
-                shape, (line, channels, _TILE * line, _TILE * channels, 1)
-            )
-            tiles = lent("tiles", shape, image).copy_(overlapping).view(_REACH**2, -1)
-            planes = torch.mm(_INPUT, tiles, out=lent("planes", tiles.shape, image))
+            planes = self._planes_of_tiles(padded[_TILE * first :], count, cols)
             products = lent("products", (_REACH**2, count * cols, n_outputs), image)
-            torch.bmm(planes.view(_REACH**2, -1, channels), self._planes, out=products)
-            part = lent("part", (_TILE**2, count * cols * n_outputs), image)
-            torch.mm(_OUTPUT, products.flatten(1), out=part)
-            strip = into[:, _TILE * first : _TILE * (first + count)].view(-1, count, _TILE, cols, _TILE)
-            strip.copy_(part.view(_TILE, _TILE, count, cols, n_outputs).permute(4, 2, 0, 3, 1))
+            torch.bmm(planes, self._planes, out=products)
+            self._outputs_of_tiles(products, into[:, _TILE * first : _TILE * (first + count)])
+
+    def _planes_of_tiles(self, padded: torch.Tensor, count: int, cols: int) -> torch.Tensor:
+        """Return (36, tiles, C) of the first rows of tiles in (h, w, C)."""
+        channels = padded.shape[2]
+        loops = loops_for(padded)
+        if loops is not None:
+            planes = lent("planes", (_REACH**2, count * cols, channels), padded)
+            loops.values_of_tiles((count, cols, channels), padded.stride(0), _flat(padded), _flat(planes))
+            return planes
+        line = padded.stride(0)
+        shape = _REACH, _REACH, count, cols, channels
+        overlapping = padded.as_strided(shape, (line, channels, _TILE * line, _TILE * channels, 1))
+        tiles = lent("tiles", shape, padded).copy_(overlapping).view(_REACH**2, -1)
+        planes = torch.mm(_INPUT, tiles, out=lent("planes", tiles.shape, padded))
+        return planes.view(_REACH**2, -1, channels)
+
+    def _outputs_of_tiles(self, products: torch.Tensor, strip: torch.Tensor) -> None:
+        """Write what (36, tiles, K) are as outputs to (K, 4 rows, 4 columns)."""
+        n_outputs, rows, cols = len(strip), strip.shape[1] // _TILE, strip.shape[2] // _TILE
+        loops = loops_for(products, strip)
+        if loops is not None:
+            loops.outputs_of_tiles((rows, cols, n_outputs), _flat(products), as_map(strip))
+            return
+        part = lent("part", (_TILE**2, rows * cols * n_outputs), products)
+        torch.mm(_OUTPUT, products.flatten(1), out=part)
+        parted = strip.view(-1, rows, _TILE, cols, _TILE)
+        parted.copy_(part.view(_TILE, _TILE, rows, cols, n_outputs).permute(4, 2, 0, 3, 1))
+
+
+def _flat(values: torch.Tensor) -> NDArray[np.float32]:
+    flat: NDArray[np.float32] = values.reshape(-1).numpy()
+    return flat

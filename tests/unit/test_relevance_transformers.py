@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from pairx_plugin import explain_ranking
-from pairx_plugin.errors import UnsupportedArchitecture
 from pairx_plugin.models.layers import list_layers, suggest_layer
+from pairx_plugin.relevance import rules
 from pairx_plugin.relevance.conservation import balance_of
 from pairx_plugin.relevance.propagation import RelevanceModel
 from pairx_plugin.relevance.seeds import product_seeds
@@ -73,8 +73,8 @@ def test_embedding_and_tokens_are_the_host_s_and_the_host_stays_as_it_was(networ
         embedding = network(images)
     handle.remove()
     encoded = RelevanceModel(network, mode="corrected").forward(images, [layer])
-    torch.testing.assert_close(encoded.embedding, embedding)
-    torch.testing.assert_close(encoded.feature_maps[layer], patch_tokens(network, seen["tokens"]))
+    assert torch.equal(encoded.embedding, embedding)
+    assert torch.equal(encoded.feature_maps[layer], patch_tokens(network, seen["tokens"]))
     assert {name: sorted(vars(module)) for name, module in network.named_modules()} == before
     assert not any("core" in name for name, _ in network.named_modules())
 
@@ -120,7 +120,8 @@ class Linearised:
 
 
 @pytest.mark.parametrize("name", ["vit", "vit pooled by average", "dinov2 with registers"])
-def test_relevance_is_input_times_gradient_of_the_linearised_network(name):
+def test_relevance_is_input_times_gradient_of_the_linearised_network(name, monkeypatch):
+    monkeypatch.setattr(rules.Stabilizer, "__call__", lambda self, denominator: denominator)
     model_name, options, layer = NETWORKS[name]
     network = made(model_name, options)
     images = pictures(network)
@@ -137,7 +138,7 @@ def test_relevance_is_input_times_gradient_of_the_linearised_network(name):
         (gradient,) = torch.autograd.grad(embedding, seen["tokens"], terms / embedding.detach())
     expected = patch_tokens(network, seen["tokens"].detach() * gradient)
     assert expected.abs().max() > 0
-    assert (found - expected).abs().max() < 1e-3 * expected.abs().max()
+    assert (found - expected).abs().max() < 1e-10 * expected.abs().max()
 
 
 def test_conservation_is_reported_with_what_stays_behind(network_and_layer):
@@ -210,14 +211,6 @@ def test_several_seeds_find_their_own_images(network_and_layer):
         alone = RelevanceModel(network, mode="corrected").forward(images[image : image + 1], [layer])
         expected = alone.at_layers(seeds[row : row + 1], [0], [layer])[layer]
         assert (together[row] - expected[0]).abs().max() < 1e-9 * expected.abs().max()
-
-
-def test_swin_with_cosine_attention_is_refused():
-    network = pytest.importorskip("timm").create_model(
-        "swinv2_tiny_window8_256", num_classes=0, img_size=64, window_size=4, depths=(2, 2)
-    )
-    with pytest.raises(UnsupportedArchitecture, match="no relevance rules are known for SwinTransformerV2"):
-        RelevanceModel(network.eval(), mode="corrected")
 
 
 def test_batch_norm_behind_a_class_token_keeps_its_bias_s_share():
