@@ -39,6 +39,7 @@ class SampleAnnotation:
         file_name: name of the photograph's file, unique; the key of maps and attributes.
         file_path: full path of the photograph.
         x, y, w, h: the box before turning, in pixels.
+        segmentation: where the animal is, as COCO's run lengths in JSON text; empty in tables that lack the column.
     """
 
     theta: float
@@ -51,6 +52,7 @@ class SampleAnnotation:
     y: int
     w: int
     h: int
+    segmentation: str = ""
 
 
 def root() -> Path:
@@ -90,6 +92,7 @@ def load_annotations(folder: Optional[Path] = None) -> List[SampleAnnotation]:
                 y=int(row["y"]),
                 w=int(row["w"]),
                 h=int(row["h"]),
+                segmentation=row.get("segmentation") or "",
             )
             for row in csv.DictReader(file)
         ]

@@ -19,10 +19,24 @@ from PIL import Image
 from . import path_of
 from .coats import PATTERNS, Coat
 from .mark_places import REACH
+from .outlines import outline_text
 from .photographs import Photograph
 from .population import SEED_RANGES, SHIPPED_HARDNESS, Individual, individuals
 
-ANNOTATION_COLUMNS = ("theta", "viewpoint", "name", "file_name", "species", "file_path", "x", "y", "w", "h")
+ANNOTATION_COLUMNS = (
+    "theta",
+    "viewpoint",
+    "name",
+    "file_name",
+    "species",
+    "file_path",
+    "x",
+    "y",
+    "w",
+    "h",
+    "segmentation",
+)
+"""MiewID's, in its order, and where the animal is."""
 ATTRIBUTE_COLUMNS = (
     "file_name",
     "name",
@@ -79,6 +93,7 @@ def _rows(
         "y": box.y,
         "w": box.w,
         "h": box.h,
+        "segmentation": outline_text(photograph.mask),
     }
     attributes = {
         "file_name": file_name,

@@ -18,6 +18,8 @@ from .options import ModelOptions, parse_model_options, usable_folder
 from .run import is_partial, print_summary, report_of
 
 if TYPE_CHECKING:
+    from pairx_hooks import Annotation
+
     from ..hosts.local import LocalHostConfig, RunSummary
 
 __all__ = ["demo", "sample_queries"]
@@ -55,7 +57,7 @@ def demo(
         with LocalHost(_all_as_queries(config), model=network, progress=progress) as host:
             whole = host.run()
         page = report_of(config.database, summary, progress)
-    found = find_highlights(summary)
+    found = find_highlights(summary, _annotations(config))
     if as_json:
         print_json(_answer(summary, whole, network.notes, found, page))
     else:
@@ -111,6 +113,13 @@ def _config(folder: Path, queries: int, top_k: int, model: str) -> LocalHostConf
         },
         folder=Path.cwd(),
     )
+
+
+def _annotations(config: LocalHostConfig) -> dict[str, Annotation]:
+    from ..hosts.local.annotations import read_annotations
+
+    table = read_annotations(config.annotations, config.images)
+    return {annotation.annotation_id: annotation for annotation in table.annotations}
 
 
 def _all_as_queries(config: LocalHostConfig) -> LocalHostConfig:

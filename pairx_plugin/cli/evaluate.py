@@ -71,7 +71,8 @@ def evaluate(
         Optional[list[str]],
         typer.Option(
             help="A part of the protocol: plausibility, faithfulness, sanity, conservation, correspondence, stability "
-            "or attributes; may be given again. All of them by default."
+            "or attributes, all of them by default; or quantus, that package's own metrics, with the extra of this "
+            "name. May be given again."
         ),
     ] = None,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of one individual; equally similar others come on top.")] = 8,
@@ -197,7 +198,8 @@ def _print(run: EvaluationRun, summary: Summary, files: Mapping[str, Path]) -> N
         cells = ["" if value is None else f"{value:.2f}" for value in values]
         rows.add_row(name, *cells, f"{sum(made)}/{len(made)}" if made else "")
     console.print(rows)
-    console.print("; ".join(f"{head}: {titles[key].lower()}" for head, key in shown.items()) + ".")
+    if shown:
+        console.print("; ".join(f"{head}: {titles[key].lower()}" for head, key in shown.items()) + ".")
     choice = run.choice
     console.print(
         f"{sum(pair.same for pair in run.pairs)} pairs of one individual, {choice.n_matched} of them matched with an "

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..report.bands import CHANCE_AT_LEAST, SOME_FACTOR
+from ..report.animal import with_inside
+from ..report.bands import CHANCE_AT_LEAST, Band
 from ..report.messages import Messages
 from ..report.reading import Figures, read_record
 from ..report.words import Words
 
 if TYPE_CHECKING:
+    from pairx_hooks import Annotation
+
     from ..hosts.local import CandidateSummary, QuerySummary, RunSummary
 
 __all__ = ["Highlight", "find_highlights"]
@@ -26,6 +29,9 @@ class Highlight:
     Attributes:
         kind: ``nice`` or ``doubtful``.
         support: links that fit one pose, as a multiple of chance.
+        level: of the band, 3 for strong to 0 for none; None where nothing was assessed.
+        band: the word, what it is about, and whether it was calibrated.
+        doubt: the first one about the pair; empty where there is none.
     """
 
     kind: str
@@ -34,17 +40,20 @@ class Highlight:
     rank: int
     correct: bool | None
     support: float
+    level: int | None
     band: str
     reason: str
+    doubt: str = ""
 
     def sentence(self) -> str:
         """Say what it is, for a person."""
         names = {True: "the same individual", False: "another individual", None: "an individual without a name"}
-        holds = "a nice match" if self.support >= SOME_FACTOR else "the right individual, with little support"
+        supported = self.level is not None and self.level >= (Band.SOME.level or 0)
+        holds = "a nice match" if supported else "the right individual, with little support"
         what = holds if self.kind == "nice" else "a doubtful one"
         return (
             f"{what}: query {self.query}, candidate {self.rank} ({self.candidate}, {names[self.correct]}). "
-            f"{self.band}: {self.reason}"
+            f"{self.band}: {self.reason}" + (f" Doubt: {self.doubt}" if self.doubt else "")
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -52,13 +61,16 @@ class Highlight:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def find_highlights(summary: RunSummary) -> list[Highlight]:
+def find_highlights(summary: RunSummary, annotations: Mapping[str, Annotation] | None = None) -> list[Highlight]:
     """Return at most one nice and one doubtful candidate of a run.
 
     Nice: the right individual, ranked first, whose links agree most beyond chance. Doubtful: another individual, ranked
     as high as possible, first of all at rank 1; among equals the one whose links agree most, as it misleads most.
+
+    Args:
+        annotations: by their ids; an outline there tells which links end beside the animal.
     """
-    found = list(_explained(summary))
+    found = list(_explained(summary, annotations or {}))
     right = [item for item in found if item.correct and item.rank == 1] or [item for item in found if item.correct]
     wrong = [item for item in found if item.correct is False]
     chosen: list[Highlight] = []
@@ -71,30 +83,37 @@ def find_highlights(summary: RunSummary) -> list[Highlight]:
     return chosen
 
 
-def _explained(summary: RunSummary) -> Iterator[Highlight]:
+def _explained(summary: RunSummary, annotations: Mapping[str, Annotation]) -> Iterator[Highlight]:
     for query in summary.queries:
         for candidate in query.candidates:
             if candidate.record_path is not None and candidate.status in ("ready", "partial"):
                 record = json.loads((Path(summary.output) / candidate.record_path).read_text(encoding="utf-8"))
+                known = [annotations.get(key) for key in (query.annotation_id, candidate.annotation_id)]
+                if known[0] is not None and known[1] is not None:
+                    record = with_inside(record, known[0], known[1])
                 made = _highlight(query, candidate, record)
                 if made is not None:
                     yield made
 
 
-def _highlight(query: QuerySummary, candidate: CandidateSummary, record: dict[str, Any]) -> Highlight | None:
-    layers = read_record(record).layers
-    if not layers:
+def _highlight(query: QuerySummary, candidate: CandidateSummary, record: Mapping[str, Any]) -> Highlight | None:
+    facts = read_record(record)
+    if not facts.layers:
         return None
-    words = Words(Messages())
+    words, layer = Words(Messages()), facts.layers[0]
+    band = words.band(layer.figures)
+    about = "" if band is Band.NOT_ASSESSED else f" {words.band_means(layer.figures)}"
     return Highlight(
         kind="nice",
         query=Path(query.image).name,
         candidate=Path(candidate.image).name,
         rank=candidate.rank,
         correct=candidate.correct,
-        support=_support(layers[0].figures),
-        band=words.say(f"BAND_{words.band(layers[0].figures).name}"),
-        reason=" ".join(words.plausibility(layers[0])[:1]),
+        support=_support(layer.figures),
+        level=band.level,
+        band=f"{words.say(f'BAND_{band.name}')}{about} ({words.calibration(layer.figures)})",
+        reason=" ".join(words.plausibility(layer)[:1]),
+        doubt=next(iter(words.doubts(facts, (), ())), ""),
     )
 
 

@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from .fills import Fill
 from .map_agreement import resample
 
-__all__ = ["LEAST_RANGE", "Curves", "area", "insertion_deletion", "pixel_ranks", "scaled"]
+__all__ = ["LEAST_RANGE", "Curves", "area", "insertion_deletion", "pixel_ranks", "scaled", "stretched"]
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
 LEAST_RANGE = 0.05  # below it the curve would be noise blown up
+_FLAT = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,6 +95,19 @@ def scaled(values: ArrayLike, whole: float, bare: float) -> Floats | None:
     if abs(whole - bare) < LEAST_RANGE:
         return None
     return (np.asarray(values, np.float64) - bare) / (whole - bare)
+
+
+def stretched(values: ArrayLike) -> Floats | None:
+    """Return a curve scaled to its own least and largest value, as SANE's evaluator does; None for a flat one.
+
+    A curve that hardly moves looks like one that does, so this is for comparing with figures that were made so.
+
+    >>> stretched([0.50, 0.51, 0.52]).round(6).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    numbers = np.asarray(values, np.float64)
+    spread = float(numbers.max() - numbers.min())
+    return (numbers - numbers.min()) / spread if spread > _FLAT else None
 
 
 def area(shares: ArrayLike, values: ArrayLike) -> float:

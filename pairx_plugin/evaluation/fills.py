@@ -1,6 +1,7 @@
-"""What pixels that are taken away are replaced with: blur, mean colour, or noisy linear imputation (ROAD).
+"""What pixels that are taken away are replaced with: blur, mean colour, noisy linear imputation (ROAD), white or grey.
 
-Source: Rong et al., ICML 2022 (remove and debias), section 4.2, for the imputation and its weights.
+Source: Rong et al., ICML 2022 (remove and debias), section 4.2, for the imputation and its weights; the evaluator of
+Plummer et al., ECCV 2020 (SANE), for white and grey.
 """
 
 from __future__ import annotations
@@ -13,7 +14,19 @@ from numpy.typing import NDArray
 
 from .packages import scipy
 
-__all__ = ["BLUR_SIGMA", "FILLS", "Fill", "Filled", "blurred", "fill_blur", "fill_mean", "fill_road"]
+__all__ = [
+    "BLUR_SIGMA",
+    "FILLS",
+    "OWN_EXTREMES",
+    "Fill",
+    "Filled",
+    "blurred",
+    "fill_blur",
+    "fill_grey",
+    "fill_mean",
+    "fill_road",
+    "fill_white",
+]
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -22,6 +35,7 @@ Fill = Callable[[Pixels, int], Filled]
 """From a picture and a seed to what it looks like with pixels missing."""
 
 BLUR_SIGMA = 10.0  # pixels of the network's input
+_WHITE, _GREY = 255, 127
 _NOISE = 0.01  # of the range of a colour
 _STRAIGHT, _SLANTING = 1.0 / 6.0, 1.0 / 12.0
 _NEIGHBOURS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]
@@ -89,4 +103,22 @@ def _imputed(picture: Pixels, missing: Mask, seed: int) -> Pixels:
     return filled
 
 
-FILLS: Mapping[str, Fill] = {"blur": fill_blur, "mean": fill_mean, "road": fill_road}
+def fill_white(picture: Pixels, seed: int = 0) -> Filled:
+    """Replace missing pixels by white, as SANE's evaluator does on clothes."""
+    return lambda missing: np.where(missing[..., None], np.uint8(_WHITE), picture)
+
+
+def fill_grey(picture: Pixels, seed: int = 0) -> Filled:
+    """Replace missing pixels by middle grey, as SANE's evaluator does on animals."""
+    return lambda missing: np.where(missing[..., None], np.uint8(_GREY), picture)
+
+
+FILLS: Mapping[str, Fill] = {
+    "blur": fill_blur,
+    "mean": fill_mean,
+    "road": fill_road,
+    "white": fill_white,
+    "grey": fill_grey,
+}
+OWN_EXTREMES = ("white", "grey")
+"""Fills whose curves are scaled as SANE's evaluator scales them, each to its own least and largest value."""

@@ -1,4 +1,4 @@
-"""The packages of the extra ``evaluate``, imported when a figure needs them."""
+"""The packages of the extras ``evaluate`` and ``quantus``, imported when a figure needs them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import MissingExtra
 
-__all__ = ["scikit_learn", "scipy"]
+__all__ = ["quantus", "scikit_learn", "scipy"]
 
 
 def scipy(module: str) -> Any:
@@ -28,8 +28,17 @@ def scikit_learn(module: str) -> Any:
     return _imported("scikit-learn", f"sklearn.{module}")
 
 
-def _imported(package: str, module: str) -> Any:
+def quantus() -> Any:
+    """Return ``quantus``.
+
+    Raises:
+        MissingExtra: it cannot be imported.
+    """
+    return _imported("quantus", "quantus", extra="quantus", purpose="the measure 'quantus' of the evaluation")
+
+
+def _imported(package: str, module: str, extra: str = "evaluate", purpose: str = "the evaluation") -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingExtra(package, extra="evaluate", purpose="the evaluation", cause=error) from error
+        raise MissingExtra(package, extra=extra, purpose=purpose, cause=error) from error

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import SettingsError, nearest
 from .fills import FILLS
 
-__all__ = ["MEASURES", "PROFILES", "Plan"]
+__all__ = ["MEASURES", "PROFILES", "UNASKED", "Plan"]
 
 MEASURES = (
     "plausibility",
@@ -18,7 +18,10 @@ MEASURES = (
     "correspondence",
     "stability",
     "attributes",
+    "quantus",
 )
+UNASKED = MEASURES[:-1]
+"""Measures that are taken unless others are asked for: all but that of the package quantus, an extra of its own."""
 PROFILES = ("quick", "full")
 
 
@@ -53,7 +56,7 @@ class Plan:
     necessity_k: int = 10
     n_draws: int = 3
     n_seeds: int = 1
-    measures: tuple[str, ...] = MEASURES
+    measures: tuple[str, ...] = UNASKED
 
     def __post_init__(self) -> None:
         if self.n_pairs < 1:

@@ -18,7 +18,7 @@ from torch import nn
 from ..models.embedding import EmbeddingModel
 from ..pixels import Pixels
 
-__all__ = ["randomised"]
+__all__ = ["randomised", "with_network"]
 
 
 def randomised(model: EmbeddingModel, share: float, pictures: Sequence[Pixels], *, seed: int = 0) -> EmbeddingModel:
@@ -38,6 +38,11 @@ def randomised(model: EmbeddingModel, share: float, pictures: Sequence[Pixels], 
             for parameter in module.parameters(recurse=False):
                 _draw(parameter, generator)
     _settle(network, model.tensor(pictures))
+    return with_network(model, network, f"{share:.0%} drawn anew")
+
+
+def with_network(model: EmbeddingModel, network: nn.Module, what: str) -> EmbeddingModel:
+    """Return a model with another network of the same make; `what` says in its id what became of it."""
     return EmbeddingModel(
         network,
         input_size=model.input_size,
@@ -46,7 +51,7 @@ def randomised(model: EmbeddingModel, share: float, pictures: Sequence[Pixels], 
         preprocess=model.preprocessing.custom,
         channel_order=model.preprocessing.channel_order,
         default_layer=model.default_layer,
-        model_id=f"{model.model_id}, {share:.0%} drawn anew",
+        model_id=f"{model.model_id}, {what}",
     )
 
 

@@ -8,7 +8,16 @@ from datetime import datetime, timezone
 from pairx_hooks import Candidate, Failure, RankedQuery
 
 from .attribute_names import with_names
-from .bands import CHANCE_AT_LEAST, SOME_FACTOR, STRONG_FACTOR, Band, band_of, band_of_ratio
+from .bands import (
+    CHANCE_AT_LEAST,
+    SOME_FACTOR,
+    SOME_SHARE,
+    STRONG_FACTOR,
+    STRONG_SHARE,
+    Band,
+    band_of,
+    band_of_ratio,
+)
 from .messages import Messages
 from .queries import Decided, Note
 from .reading import Figures, LayerFacts, Link, Place, Reason, RecordFacts
@@ -168,7 +177,9 @@ class Words:
 
     def bands_rule(self) -> str:
         """Return the rule by which the band is chosen."""
-        return self.say("HOW_BANDS_RULE", some=SOME_FACTOR, strong=STRONG_FACTOR, chance=CHANCE_AT_LEAST)
+        some, strong = (SOME_FACTOR, SOME_SHARE), (STRONG_FACTOR, STRONG_SHARE)
+        values = {"some": some[0], "some_share": some[1], "strong": strong[0], "strong_share": strong[1]}
+        return self.say("HOW_BANDS_RULE", **values, chance=CHANCE_AT_LEAST)
 
     def inside(self, link: Link) -> str:
         """Return whether a link lies on the animal."""

@@ -10,7 +10,7 @@ import pytest
 from pairx_plugin.chips import Chip
 from pairx_plugin.errors import ExplainerNotFound, SettingsError
 from pairx_plugin.evaluation.pair_choice import choose_pairs
-from pairx_plugin.evaluation.plan import MEASURES, Plan
+from pairx_plugin.evaluation.plan import MEASURES, UNASKED, Plan
 from pairx_plugin.evaluation.results_file import ResultsFile
 from pairx_plugin.evaluation.subjects import Subject
 from pairx_plugin.evaluation.variants import parse_variant, plain_variant
@@ -102,8 +102,8 @@ def test_wrong_variant_says_what_would_do(text, error, words):
 
 def test_full_profile_is_the_protocols_own():
     plan = Plan.of_profile("full", n_pairs=3, measures=None)
-    assert plan.n_steps == 100 and plan.fills == ("blur", "mean", "road") and plan.depths[-1] == 1.0
-    assert plan.measures == MEASURES and plan.n_pairs == 3
+    assert plan.n_steps == 100 and plan.fills == ("blur", "mean", "road", "white", "grey") and plan.depths[-1] == 1.0
+    assert plan.measures == UNASKED == MEASURES[:-1] and plan.n_pairs == 3
     for profile, changes in (("ful", {}), ("quick", {"measures": ("santy",)}), ("quick", {"n_pairs": 0}),
                              ("quick", {"n_photographs": 1})):
         with pytest.raises(SettingsError):

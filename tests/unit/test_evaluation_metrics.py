@@ -16,9 +16,9 @@ from pairx_plugin.evaluation.attribute_figures import (
 from pairx_plugin.evaluation.bootstrap import bootstrap, mean_interval
 from pairx_plugin.evaluation.conservation import conservation_error, inflation
 from pairx_plugin.evaluation.correspondence import errors, grid_ceiling, pck
-from pairx_plugin.evaluation.curves import area, insertion_deletion, pixel_ranks, scaled
+from pairx_plugin.evaluation.curves import area, insertion_deletion, pixel_ranks, scaled, stretched
 from pairx_plugin.evaluation.disturbances import pasted, shifted, with_background
-from pairx_plugin.evaluation.fills import FILLS, blurred, fill_blur, fill_mean, fill_road
+from pairx_plugin.evaluation.fills import FILLS, blurred, fill_blur, fill_grey, fill_mean, fill_road, fill_white
 from pairx_plugin.evaluation.local_geometry import local_affine_residuals
 from pairx_plugin.evaluation.map_agreement import (
     displacements,
@@ -108,6 +108,16 @@ def test_deletion_of_what_counts_falls_at_once_and_insertion_rises_at_once():
 def test_curve_that_hardly_changes_is_not_blown_up():
     assert scaled([0.5, 0.52], 0.52, 0.5) is None
     assert scaled([0.9, 0.5], 0.9, 0.5).tolist() == pytest.approx([1.0, 0.0])
+
+
+def test_curves_of_sanes_evaluator_reach_from_0_to_1_however_little_they_move():
+    assert stretched([0.51, 0.50, 0.52]).tolist() == pytest.approx([0.5, 0.0, 1.0])
+    assert stretched([0.5, 0.5]) is None
+    picture = np.zeros((2, 2, 3), np.uint8)
+    missing = np.array([[True, False], [False, False]])
+    for fill, value in ((fill_white, 255), (fill_grey, 127)):
+        filled = fill(picture)(missing)
+        assert filled.dtype == np.uint8 and (filled[0, 0] == value).all() and (filled[~missing] == 0).all()
 
 
 def test_pixels_of_a_constant_map_go_at_random_and_each_once():

@@ -128,15 +128,17 @@ def refusing(layers):
 
 
 @pytest.mark.parametrize(
-    "answer, inflation, reason",
+    "answer, inflation, worst, reason",
     [
-        (lambda layers: [(layers[0], 6.0), (layers[1], 2.0)] if layers else [("low", 1.0)], 3.0, None),
-        (refusing, None, "ONE_LAYER_ONLY"),
-        (lambda layers: [("low", 1.0)], None, "ONE_LAYER_ONLY"),
+        (lambda layers: [(layers[0], 6.0), (layers[1], 2.0)] if layers else [("low", 1.0)], 3.0, 2.0, None),
+        (refusing, None, None, "ONE_LAYER_ONLY"),
+        (lambda layers: [("low", 1.0)], None, None, "ONE_LAYER_ONLY"),
     ],
     ids=["two layers", "refuses two", "answers one"],
 )
-def test_relevance_is_held_against_the_cosine_and_the_last_map_that_has_places(model, answer, inflation, reason):
+def test_relevance_is_held_against_the_cosine_and_the_last_map_that_has_places(
+    model, answer, inflation, worst, reason
+):
     asked = []
 
     def watched(layers):
@@ -146,13 +148,36 @@ def test_relevance_is_held_against_the_cosine_and_the_last_map_that_has_places(m
     found = measure_conservation(bench_of(model, watched), plain_variant("pairx"), None)
     assert found.figures["conservation_error"] == pytest.approx(0.5)
     assert found.figures.get("inflation") == (None if inflation is None else pytest.approx(inflation))
-    assert found.dropped.get("inflation") == reason and found.details["signed"] is True
-    key = asked[-1][1]
+    assert found.figures.get("conservation_worst") == (None if worst is None else pytest.approx(worst))
+    assert found.dropped.get("inflation") == found.dropped.get("conservation_worst") == reason
+    assert found.details["signed"] is True
+    key = asked[-1][-1]
     output = {}
     handle = model.network.get_submodule(key).register_forward_hook(lambda *event: output.update(shape=event[2].shape))
     model.embed([np.zeros((64, 64, 3), np.uint8)])
     handle.remove()
     assert output["shape"][2] * output["shape"][3] > 1  # and not the pooled one behind it
+
+
+def test_every_stage_above_the_explained_layer_is_asked_for_at_once(model):
+    from pairx_plugin.models.layers import list_layers
+
+    known = list_layers(model.network, model.input_size)
+    stages = [layer.key for layer in known if layer.is_stage and min(layer.grid) > 1]
+    asked = []
+
+    def answer(layers):
+        asked.append(layers)
+        return [(key, 2.0 ** -place) for place, key in enumerate(layers or (stages[1],))]
+
+    found = measure_conservation(bench_of(model, answer), plain_variant("pairx"), None)
+    assert len(stages) > 3 and asked[-1][: len(stages) - 1] == tuple(stages[1:])
+    table = found.details["layers"]
+    assert [row[0] for row in table] == list(asked[-1])
+    # the sums are 0.2, 0.1, 0.05 ... of a cosine of 0.4: the last one is farthest off
+    assert [row[1] for row in table] == pytest.approx([1 - 0.5 * 2.0 ** -place for place in range(len(table))])
+    assert found.figures["conservation_worst"] == pytest.approx(table[-1][1])
+    assert found.figures["inflation"] == pytest.approx(2.0 ** (len(table) - 1))
 
 
 def test_baselines_conserve_nothing_and_are_not_asked(model):

@@ -106,10 +106,10 @@ def image(role: str, chip) -> dict:
     }
 
 
-def record(query, candidate, places, inlier=None) -> dict:
+def record(query, candidate, places, inlier=None, grid=(400, 400)) -> dict:
     return {
         "layer_key": "x",
-        "grid": {"0": [4, 4], "1": [4, 4]},
+        "grid": {"0": list(grid), "1": list(grid)},
         "images": [image("query", query), image("candidate", candidate)],
         "matches": [
             {"rank": rank, "kpts0": list(a), "kpts1": list(b), "inlier": inlier}
@@ -137,6 +137,25 @@ def test_ends_are_looked_up_in_the_photograph_through_a_turned_box():
     found = with_inside(record(chip, chip, places), query, annotation("b", bbox=(5, 5, 40, 20), theta=0.4))
     assert [pair[0] for pair in inside(found)] == wanted
     assert [pair[1] for pair in inside(found)] == [None] * 4  # nobody says where the candidate's animal is
+
+
+@pytest.mark.parametrize(
+    ("grid", "wanted"),
+    [
+        ((40, 60), [True, False, False]),  # cells of one pixel
+        ((4, 4), [True, True, False]),  # cells of 15 x 10 pixels: the second one's reaches over the outline
+        ((4, 400), [True, False, False]),  # low and narrow cells do not
+        (None, [True, False, False]),
+    ],
+)
+def test_end_is_beside_the_animal_where_no_part_of_its_cell_is_on_it(grid, wanted):
+    chip = cut_chip(PHOTOGRAPH)
+    own = annotation("a", extra={"segmentation": SQUARE})  # from 10 to 30 both ways
+    places = [(20 / 60, 20 / 40), (35 / 60, 20 / 40), (45 / 60, 20 / 40)]
+    made = record(chip, chip, [(place, place) for place in places], grid=grid or (1, 1))
+    if grid is None:
+        del made["grid"]
+    assert inside(with_inside(made, own, own)) == [(value, value) for value in wanted]
 
 
 def test_beyond_the_photograph_is_outside_without_any_outline():

@@ -302,8 +302,8 @@ def test_surrogates_and_controls_in_names_do_not_stop_the_report(tmp_path: Path)
 
 def test_evidence_is_put_into_words(page: Page) -> None:
     for words in (
-        "Strong evidence",
-        "that the links share one pose",
+        "Weak evidence",
+        "that the links share one pose, as those of two animals standing alike may",
         "uncalibrated",
         "Not a probability.",
         "12 of 20 links fit one consistent pose; the same places paired at random reach only 6.",
@@ -372,7 +372,7 @@ def test_json_record_can_be_taken_out_of_the_page(page: Page) -> None:
 def test_record_that_does_not_fit_never_costs_the_report(tmp_path: Path, broken: dict[str, Any]) -> None:
     page = written(tmp_path, full_query(explanations=[explained(1, record=record(**broken))]))
     assert page.all("section", id="q1-c1")
-    assert "Not assessed" in page.prose or "Strong evidence" in page.prose
+    assert "Not assessed" in page.prose or "Weak evidence" in page.prose
 
 
 def test_record_of_another_explainer_without_links_is_shown(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 
 import pairx_sample_data
+from pairx_plugin.report.outlines import outline_of
 from pairx_sample_data import load_annotations, load_attributes, path_of, root
 from pairx_sample_data.chips import cut_chip, to_chip, to_photograph
 from pairx_sample_data.correspondence import load_maps
 from pairx_sample_data.generate import ANNOTATION_COLUMNS, ATTRIBUTE_COLUMNS, generate
+from pairx_sample_data.outlines import outline_text, packed, run_lengths
 from pairx_sample_data.photographs import Box
 from pairx_sample_data.population import SEED_RANGES, SPECIES, individuals
 
@@ -43,7 +45,8 @@ def test_annotations_have_miewid_columns_in_miewid_order():
         reader = csv.DictReader(file)
         first = next(reader)
     assert tuple(reader.fieldnames) == ANNOTATION_COLUMNS
-    assert ANNOTATION_COLUMNS == tuple("theta,viewpoint,name,file_name,species,file_path,x,y,w,h".split(","))
+    miewid = "theta,viewpoint,name,file_name,species,file_path,x,y,w,h".split(",")
+    assert ANNOTATION_COLUMNS == (*miewid, "segmentation")
     assert first["file_path"] == "photographs/" + first["file_name"]
 
 
@@ -86,6 +89,32 @@ def test_turned_boxes_hold_the_visible_animal_in_the_turned_frame():
         inside = (np.abs(along) <= row.w / 2 + 1) & (np.abs(across) <= row.h / 2 + 1)
         assert inside.mean() > 0.97, row.file_name
         assert np.ptp(along) > 0.80 * row.w and np.ptp(across) > 0.70 * row.h, row.file_name
+
+
+@pytest.mark.parametrize("row", ROWS[::9], ids=lambda row: row.file_name)
+def test_outlines_of_the_table_are_the_masks_to_the_pixel(row):
+    mask = load_maps()[row.file_name].mask
+    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    outline = outline_of(row.segmentation, mask.shape)
+    told = outline.holds(np.stack([columns.ravel() + 0.5, rows.ravel() + 0.5], axis=1))
+    assert np.array_equal(told.reshape(mask.shape), mask)
+
+
+def test_run_lengths_begin_beside_the_animal_and_are_packed_as_coco_packs_them():
+    assert run_lengths(np.zeros((3, 2), bool)) == [6]
+    assert run_lengths(np.ones((3, 2), bool)) == [0, 6]
+    assert run_lengths(np.array([[1, 0], [1, 1]], bool)) == [0, 2, 1, 1]
+    assert packed([6, 1, 40, 4, 5, 4, 5, 4, 21]) == "61X13mN000`0"  # a square that others' packers are tested with, too
+    mask = np.random.default_rng(0).random((37, 53)) < 0.5
+    told = outline_of(outline_text(mask), (37, 53))
+    places = np.argwhere(np.ones_like(mask))
+    assert np.array_equal(told.holds(places[:, ::-1] + 0.5), mask.ravel())
+
+
+def test_table_without_outlines_is_still_read(tmp_path):
+    with open(path_of("annotations"), newline="") as old, open(tmp_path / "annotations.csv", "w", newline="") as new:
+        csv.writer(new).writerows(row[:-1] for row in csv.reader(old))
+    assert {row.segmentation for row in load_annotations(tmp_path)} == {""}
 
 
 def test_attributes_agree_with_annotations_and_use_known_words():
@@ -151,6 +180,7 @@ def test_generator_writes_the_shipped_arrays_again(tmp_path):
             original.h,
             original.theta,
         )
+        assert row.segmentation == original.segmentation != ""
         assert np.array_equal(again[row.file_name].grid, shipped_maps[row.file_name].grid)
         assert np.array_equal(again[row.file_name].mask, shipped_maps[row.file_name].mask)
         with Image.open(row.file_path) as new, Image.open(original.file_path) as old:

@@ -14,6 +14,7 @@ from .faithfulness import measure_faithfulness
 from .measured import Measured
 from .plausibility import measure_plausibility
 from .sanity import measure_sanity
+from .second_opinion import measure_by_quantus
 from .stability import measure_stability
 
 __all__ = ["MEASURE_OF", "OF_BOTH_KINDS", "Measure", "Measured"]
@@ -28,6 +29,7 @@ MEASURE_OF: Mapping[str, Measure] = {
     "correspondence": measure_correspondence,
     "stability": measure_stability,
     "attributes": measure_attributes,
+    "quantus": measure_by_quantus,
 }
 OF_BOTH_KINDS = ("plausibility",)
 """Measures that look at pairs of two individuals as well; the others explain pairs of one."""

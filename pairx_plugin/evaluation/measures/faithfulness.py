@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ...chips import Chip
 from ...pixels import Pixels
 from ..bench import Bench, Explained
-from ..curves import area, insertion_deletion, scaled
-from ..fills import FILLS, blurred
+from ..curves import area, insertion_deletion, scaled, stretched
+from ..fills import FILLS, OWN_EXTREMES, blurred
 from ..pair_choice import EvaluationPair
 from ..variants import Variant
 from .measured import Measured
@@ -42,8 +42,10 @@ def _areas(bench: Bench, found: Explained, query: Chip, candidate: Chip, fill: s
         curves = insertion_deletion(
             chip.pixels, values, FILLS[fill], score, n_steps=bench.plan.n_steps, seed=bench.plan.seed
         )
-        inserted = scaled(curves.insertion, curves.whole, curves.bare)
-        deleted = scaled(curves.deletion, curves.whole, curves.bare)
+        inserted, deleted = (
+            stretched(curve) if fill in OWN_EXTREMES else scaled(curve, curves.whole, curves.bare)
+            for curve in (curves.insertion, curves.deletion)
+        )
         if inserted is None or deleted is None:
             continue  # the fill alone is nearly as similar, so there is nothing to take away
         areas.append((area(curves.shares, inserted), area(curves.shares, deleted)))

@@ -32,12 +32,12 @@ def _randomisation(
     for depth in bench.plan.depths:
         network = bench.randomised(depth)
         lost = bench.explain(variant, query.chip, candidate.chip, model=network, rivals=bench.rivals(pair))
-        rho = _mean_spearman(found, lost)
+        rho = _mean_magnitude(found, lost)
         shared = _jaccard(found, lost, bench.plan.top_k, tolerance=0)
         by_depth.append([depth, rho, shared])
     measured.details["randomisation"] = by_depth
     last = by_depth[-1]
-    measured.put("randomised_rho", None if last[1] is None else abs(last[1]), "MAP_CONSTANT")
+    measured.put("randomised_rho", last[1], "MAP_CONSTANT")
     measured.put("randomised_jaccard", last[2], "NO_MATCHES")
 
 
@@ -76,9 +76,10 @@ def _identity(bench: Bench, variant: Variant, pair: EvaluationPair, measured: Me
     measured.put("identity_error", float(apart.mean()))
 
 
-def _mean_spearman(first: Explained, second: Explained) -> float | None:
+def _mean_magnitude(first: Explained, second: Explained) -> float | None:
+    """Return the mean magnitude of both sides' rank correlations: opposite signs must not take each other away."""
     found = [spearman(a, b) for a, b in zip(first.maps, second.maps) if a.shape == b.shape]
-    known = [value for value in found if value is not None]
+    known = [abs(value) for value in found if value is not None]
     return sum(known) / len(known) if known else None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,12 +38,36 @@ def measure_stability(bench: Bench, variant: Variant, pair: EvaluationPair) -> M
         again = bench.explain(variant, query.chip, with_pixels(candidate.chip, picture), rivals=rivals)
         maps = (again.maps[0], _unshifted(again.maps[1], size) if name == "shift" else again.maps[1])
         _compare(bench, name, found, maps, again.leading(bench.plan.top_k), measured)
-        _same_attribute(found, again, name, measured)
-    reseeded = bench.explain(variant, query.chip, candidate.chip, rivals=rivals, seed=variant.settings.seed + 1)
-    _compare(bench, "seed", found, reseeded.maps, reseeded.leading(bench.plan.top_k), measured)
+        _same_attribute(name, found, [again], measured)
+    _reseeded(bench, variant, pair, found, measured)
+    _turned(bench, variant, pair, found, measured)
+    return measured
+
+
+def _reseeded(bench: Bench, variant: Variant, pair: EvaluationPair, found: Explained, measured: Measured) -> None:
+    """Compare with the same pair's evidence from every further seed of the plan."""
+    query, candidate = bench.pair(pair)
+    rivals, further = bench.rivals(pair), range(1, bench.plan.n_seeds + 1)
+    again = [
+        bench.explain(variant, query.chip, candidate.chip, rivals=rivals, seed=variant.settings.seed + more)
+        for more in further
+    ]
+    each = [Measured() for _ in again]
+    for one, other in zip(each, again):
+        _compare(bench, "seed", found, other.maps, other.leading(bench.plan.top_k), one)
+    for name, reason in (("seed_rho", "MAP_CONSTANT"), ("seed_jaccard", "NO_MATCHES")):
+        measured.mean(name, [one.figures.get(name) for one in each], reason)
+    _same_attribute("seed", found, again, measured)
+
+
+def _turned(bench: Bench, variant: Variant, pair: EvaluationPair, found: Explained, measured: Measured) -> None:
+    """Compare with the sides exchanged, and with both pictures mirrored."""
+    query, candidate = bench.pair(pair)
+    rivals = bench.rivals(pair)
     swapped = bench.explain(variant, candidate.chip, query.chip, rivals=rivals)
     matches = swapped.leading(bench.plan.top_k)
     _compare(bench, "swap", found, swapped.maps[::-1], _exchanged(matches), measured)
+    _same_attribute("swap", found, [swapped], measured)
     flipped = bench.explain(
         variant,
         with_pixels(query.chip, query.chip.pixels[:, ::-1]),
@@ -51,7 +77,7 @@ def measure_stability(bench: Bench, variant: Variant, pair: EvaluationPair) -> M
     mirrored = (flipped.maps[0][:, ::-1], flipped.maps[1][:, ::-1])
     grids = flipped.layer.grid_0[1], flipped.layer.grid_1[1]
     _compare(bench, "flip", found, mirrored, _mirrored(flipped.leading(bench.plan.top_k), *grids), measured)
-    return measured
+    _same_attribute("flip", found, [flipped], measured)
 
 
 def _compare(
@@ -64,11 +90,16 @@ def _compare(
     measured.put(f"{name}_jaccard", shared, "NO_MATCHES")
 
 
-def _same_attribute(found: Explained, again: Explained, name: str, measured: Measured) -> None:
-    tops = [next(iter(getattr(item.evidence, "attributes", ()) or ()), None) for item in (found, again)]
-    if tops[0] is None:
-        return  # an explainer without attributes, or one that abstains
-    measured.put(f"{name}_attribute", float(tops[1] is not None and tops[0].name == tops[1].name))
+def _same_attribute(name: str, found: Explained, again: Sequence[Explained], measured: Measured) -> None:
+    """Count how often the first attribute stays the first; nothing is said of explainers that named none."""
+    first, *others = (_top_attribute(item) for item in (found, *again))
+    if first is not None:
+        measured.mean(f"{name}_attribute", [float(other == first) for other in others])
+
+
+def _top_attribute(found: Explained) -> str | None:
+    named = next(iter(getattr(found.evidence, "attributes", ()) or ()), None)
+    return None if named is None else str(named.name)
 
 
 def _unshifted(values: NDArray[np.float32], size: tuple[int, int]) -> Floats:
