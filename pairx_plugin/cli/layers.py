@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..models.embedding import EmbeddingModel
     from ..models.layer_reasons import LayerReasons
     from ..models.layers import LayerInfo
-    from ..relevance.skips import Skips
+    from ..relevance.program.skips import Skips
 
 __all__ = ["layers", "skips_of"]
 
@@ -119,7 +119,7 @@ def _sentence(mode: str, report: dict[str, Any]) -> str:
 def skips_of(model: EmbeddingModel, mode: str, keys: Collection[str]) -> dict[str, Skips]:
     """Return how many sums lie above layers; nothing where the mode has no rules for the network."""
     from ..relevance.propagation import RelevanceModel
-    from ..relevance.skips import skips_above
+    from ..relevance.program.skips import skips_above
 
     try:
         relevance_model = RelevanceModel(model.network, mode=mode, allow_uncanonized=True)

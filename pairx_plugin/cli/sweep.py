@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..layer_sweep import Sweep
     from ..models.embedding import EmbeddingModel
     from ..models.layers import LayerInfo
-    from ..relevance.skips import Skips
+    from ..relevance.program.skips import Skips
     from ..report.sweep_page import SheetLayer
 
 __all__ = ["sweep"]

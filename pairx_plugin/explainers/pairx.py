@@ -24,7 +24,7 @@ from ..models.checks import check_evaluation_mode
 from ..models.embedding import EmbeddingModel
 from ..models.layers import get_layer, suggest_layer
 from ..plausibility import Plausibility, assess
-from ..relevance.named_composites import composite_named
+from ..relevance.composites.named import composite_named
 from ..relevance.encoded import LayerQuestion, at_layers_together
 from ..relevance.propagation import RelevanceModel
 from ..relevance.sides import Cells, Side, pixels_of

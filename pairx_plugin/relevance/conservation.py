@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..models.token_grids import to_map
-from .patches import Images, Patch
+from .arithmetic.patches import Images, Patch
 from .propagation import RelevanceModel
 
 __all__ = ["Balance", "LayerTotal", "balance_of"]

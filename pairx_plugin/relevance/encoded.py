@@ -11,12 +11,12 @@ import torch
 from torch import fx
 
 from ..errors import PropagationError
-from .canonization import Canonization
-from .lanes import count_lanes, side_by_side
-from .patches import Images, Patch
-from .program import Program, Tape
-from .shadow import usable
-from .walk import Ledger, Leg, carry
+from .arithmetic.lanes import count_lanes, side_by_side
+from .arithmetic.patches import Images, Patch
+from .network.shadow import usable
+from .program.canonization import Canonization
+from .program.steps import Program, Tape
+from .program.walk import Ledger, Leg, carry
 
 __all__ = ["CellAnswer", "CellQuestion", "Encoded", "LayerQuestion", "at_layers_together", "at_pixels_together"]
 

@@ -1,7 +1,7 @@
 """The upper part of a network on a twin: from feature maps to the embedding, and gradients back to the maps.
 
-The host's network is read only and never asked for gradients: everything runs on a twin (see :mod:`.shadow`) whose
-parameters want none, and the graph begins at the lowest layer that was asked for.
+The host's network is read only and never asked for gradients: everything runs on a twin (see :mod:`.network.shadow`)
+whose parameters want none, and the graph begins at the lowest layer that was asked for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..errors import LayerNotFound, ModelError, UnsupportedArchitecture
 from ..models.checks import cause_of, check_embeddings, check_evaluation_mode
 from ..models.fingerprint import named_tensors
 from ..models.layers import get_layer, is_map_of
-from .shadow import make_outline, make_twin
+from .network.shadow import make_outline, make_twin
 
 __all__ = ["Head", "Heads", "last_feature_map"]
 

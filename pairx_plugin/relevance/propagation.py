@@ -1,7 +1,7 @@
 """Carry relevance from an embedding to layers, and from cells of a layer to pixels.
 
 :class:`RelevanceModel` is what explainers use: a network that was prepared once, and the two questions PAIR-X asks of
-it. The host's network is read only; see :mod:`.shadow`.
+it. The host's network is read only; see :mod:`.network.shadow`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from torch import nn
 
 from ..errors import ModelError
 from ..models.token_grids import to_map, token_layout
-from .building import build_program
-from .canonization import canonize, check_touched, find_backbone
-from .composites import default_composite
+from .composites.translation import default_composite
 from .encoded import Encoded
-from .program import Program
-from .shadow import make_twin, usable, weights_signature
+from .network.architectures import find_backbone
+from .network.shadow import make_twin, usable, weights_signature
+from .program.building import build_program
+from .program.canonization import canonize, check_touched
+from .program.steps import Program
 
 __all__ = ["RelevanceModel", "cosine_seeds"]
 
@@ -34,10 +35,10 @@ class RelevanceModel:
             host updates or swaps a weight, the next :meth:`forward` notices and prepares the network again. Where it
             computes in half precision, relevance runs through a float32 copy; embeddings and feature maps stay those
             of the host's own.
-        mode: rules for batch norms, sums and gates, see :func:`.canonization.canonize`.
+        mode: rules for batch norms, sums and gates, see :func:`.program.canonization.canonize`.
         composite: a zennit composite; PAIR-X's EpsilonPlus where none is given.
         allow_uncanonized: explain a network on which nothing was canonised, see
-            :func:`.canonization.check_touched`, instead of refusing it.
+            :func:`.program.canonization.check_touched`, instead of refusing it.
 
     Raises:
         UnsupportedArchitecture: no rules are known for the network.
@@ -129,8 +130,8 @@ def _host_s_numbers(
     with torch.no_grad():
         embedding = twin(images)
     layout, size = token_layout(network), (int(images.shape[2]), int(images.shape[3]))
-    for key, output in found.items() if layout is not None else ():
-        grid = layout.grid(tuple(output.shape), size)
+    for key, output in found.items():
+        grid = None if layout is None else layout.grid(tuple(output.shape), size)
         found[key] = output if grid is None else to_map(output, grid)
     return embedding, found
 

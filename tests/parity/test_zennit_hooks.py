@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from pairx_plugin.relevance.composites import rule_of_hook
-from pairx_plugin.relevance.hooked import Hooked
-from pairx_plugin.relevance.patches import Images, Patch
+from pairx_plugin.relevance.arithmetic.patches import Images, Patch
+from pairx_plugin.relevance.composites.hooked import Hooked
+from pairx_plugin.relevance.composites.translation import rule_of_hook
 
 zennit_rules = pytest.importorskip("zennit.rules")
 zennit_core = pytest.importorskip("zennit.core")

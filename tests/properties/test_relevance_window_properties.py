@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pairx_plugin.relevance.composites import rule_of_hook
-from pairx_plugin.relevance.linear_families import LinearGradient
-from pairx_plugin.relevance.patches import Images, Patch
+from pairx_plugin.relevance.arithmetic.patches import Images, Patch
+from pairx_plugin.relevance.composites.translation import rule_of_hook
+from pairx_plugin.relevance.rules.linear_families import LinearGradient
 
 zennit_rules = pytest.importorskip("zennit.rules")
 

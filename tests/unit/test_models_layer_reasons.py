@@ -6,8 +6,8 @@ import torch
 
 from pairx_plugin.models.layer_reasons import main_layers, reasons_of
 from pairx_plugin.models.layers import LayerInfo, list_layers
+from pairx_plugin.relevance.program.skips import Skips, skips_above
 from pairx_plugin.relevance.propagation import RelevanceModel
-from pairx_plugin.relevance.skips import Skips, skips_above
 
 torch.set_num_threads(1)
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from pairx_plugin.relevance import rules
-from pairx_plugin.relevance.attention import AttentionCore, detached_norm
-from pairx_plugin.relevance.patches import Images, Patch
+from pairx_plugin.relevance.arithmetic.patches import Images, Patch
+from pairx_plugin.relevance.attention.steps import AttentionCore, detached_norm
+from pairx_plugin.relevance.rules.base import Stabilizer
+from pairx_plugin.relevance.rules.plain import Norm
 
 
 @torch.no_grad()
@@ -37,7 +38,7 @@ def oracle_of_attention(q, k, v, relevance):
 
 
 def carried(step, relevance, x):
-    rule = rules.Norm(step, rules.Stabilizer(1e-15))
+    rule = Norm(step, Stabilizer(1e-15))
     with torch.no_grad():
         (patch,) = rule.propagate(Patch(relevance, Images((0,), 1)), rule.keep((x,), step(x)))
     return patch.values

@@ -10,7 +10,7 @@ from torch import nn
 
 from pairx_plugin import explain_ranking
 from pairx_plugin.errors import UnsupportedArchitecture
-from pairx_plugin.relevance.canonization import check_touched
+from pairx_plugin.relevance.program.canonization import check_touched
 from pairx_plugin.relevance.propagation import RelevanceModel
 
 SHAPE = (1, 3, 64, 64)

@@ -11,11 +11,12 @@ from torch import nn
 from pairx_plugin import explain_ranking
 from pairx_plugin.errors import SettingsError, UnsupportedArchitecture
 from pairx_plugin.models import EmbeddingModel
-from pairx_plugin.relevance import activation_rules, linear_families, linear_rules, rules
-from pairx_plugin.relevance.composites import rule_of_hook, rule_of_sum
-from pairx_plugin.relevance.hooked import Hooked
-from pairx_plugin.relevance.named_composites import composite_named
+from pairx_plugin.relevance.composites.hooked import Hooked
+from pairx_plugin.relevance.composites.named import composite_named
+from pairx_plugin.relevance.composites.translation import rule_of_hook, rule_of_sum
 from pairx_plugin.relevance.propagation import RelevanceModel
+from pairx_plugin.relevance.rules import activations, linear, linear_families
+from pairx_plugin.relevance.rules.plain import Copy, Norm, NormSum, Pass
 
 zennit_rules = pytest.importorskip("zennit.rules")
 zennit_composites = pytest.importorskip("zennit.composites")
@@ -42,18 +43,18 @@ def registered():
 @pytest.mark.parametrize(
     "hook, module, rule",
     [
-        (zennit_rules.Epsilon(), nn.Linear(2, 2), linear_rules.Epsilon),
-        (zennit_rules.ZPlus(), nn.Conv2d(2, 2, 1), linear_rules.ZPlus),
+        (zennit_rules.Epsilon(), nn.Linear(2, 2), linear.Epsilon),
+        (zennit_rules.ZPlus(), nn.Conv2d(2, 2, 1), linear.ZPlus),
         (zennit_rules.Gamma(), nn.Conv2d(2, 2, 1), linear_families.Gamma),
         (zennit_rules.AlphaBeta(), nn.Conv2d(2, 2, 1), linear_families.AlphaBeta),
         (zennit_rules.ZBox(0.0, 1.0), nn.Conv2d(2, 2, 1), linear_families.ZBox),
         (zennit_rules.WSquare(), nn.Conv2d(2, 2, 1), linear_families.WSquare),
         (zennit_rules.Flat(), nn.Conv2d(2, 2, 1), linear_families.Flat),
-        (zennit_rules.Norm(), nn.AvgPool2d(2), rules.Norm),
-        (zennit_rules.Pass(), nn.SiLU(), rules.Pass),
-        (zennit_rules.ReLUDeconvNet(), nn.ReLU(), activation_rules.DeconvNet),
-        (zennit_rules.ReLUGuidedBackprop(), nn.ReLU(), activation_rules.GuidedBackprop),
-        (zennit_rules.ReLUBetaSmooth(), nn.ReLU(), activation_rules.BetaSmooth),
+        (zennit_rules.Norm(), nn.AvgPool2d(2), Norm),
+        (zennit_rules.Pass(), nn.SiLU(), Pass),
+        (zennit_rules.ReLUDeconvNet(), nn.ReLU(), activations.DeconvNet),
+        (zennit_rules.ReLUGuidedBackprop(), nn.ReLU(), activations.GuidedBackprop),
+        (zennit_rules.ReLUBetaSmooth(), nn.ReLU(), activations.BetaSmooth),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -102,7 +103,7 @@ def test_what_no_rule_computes_is_left_to_the_hook_itself(hook, module):
 
 
 def test_sums_share_copy_or_are_left_to_the_hook():
-    assert type(rule_of_sum(None)) is rules.Copy
+    assert type(rule_of_sum(None)) is Copy
     assert rule_of_sum(zennit_rules.Norm(stabilizer=0.5)).stabilizer.epsilon == 0.5
     assert rule_of_sum(zennit_rules.Epsilon()) is None
 
@@ -166,13 +167,13 @@ def test_composites_differ(resnet, images):
 
 def test_stabilizer_of_a_sum_is_the_composite_s(resnet, images):
     kinds, program = kinds_of(resnet, zennit_composites.EpsilonPlus(stabilizer=0.25), images)
-    sums = [step.rule for step in program.steps if isinstance(step.rule, rules.NormSum)]
+    sums = [step.rule for step in program.steps if isinstance(step.rule, NormSum)]
     assert len(sums) == 8 and {rule.stabilizer.epsilon for rule in sums} == {0.25}
 
 
 def test_gradients_copy_sums(resnet, images):
     kinds, _ = kinds_of(resnet, "guided_backprop", images)
-    assert rules.NormSum not in kinds and kinds.count(rules.Copy) == 8
+    assert NormSum not in kinds and kinds.count(Copy) == 8
 
 
 def test_unknown_name_says_the_nearest():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pairx_plugin.relevance.linear_families import AlphaBeta, Flat, Gamma, LinearGradient, WSquare, ZBox
-from pairx_plugin.relevance.patches import Images, Patch
+from pairx_plugin.relevance.arithmetic.patches import Images, Patch
+from pairx_plugin.relevance.rules.linear_families import AlphaBeta, Flat, Gamma, LinearGradient, WSquare, ZBox
 
 EPSILON = 1e-6
 CONVOLUTIONS = {

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from pairx_plugin.errors import PropagationError, UnsupportedArchitecture
-from pairx_plugin.relevance.hooked import Hooked, stand_in
-from pairx_plugin.relevance.patches import Images, Patch
+from pairx_plugin.relevance.arithmetic.patches import Images, Patch
+from pairx_plugin.relevance.composites.hooked import Hooked, stand_in
 from pairx_plugin.relevance.propagation import RelevanceModel
 
 zennit_core = pytest.importorskip("zennit.core")

@@ -11,8 +11,8 @@ from pairx_plugin import EmbeddingModel, Settings
 from pairx_plugin.chips import as_chip
 from pairx_plugin.explainers.pairx import PairX
 from pairx_plugin.pipeline import explain_chips
-from pairx_plugin.relevance import lanes
-from pairx_plugin.relevance.lanes import count_lanes, side_by_side
+from pairx_plugin.relevance.arithmetic import lanes
+from pairx_plugin.relevance.arithmetic.lanes import count_lanes, side_by_side
 
 
 @pytest.fixture

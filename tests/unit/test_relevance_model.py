@@ -10,8 +10,8 @@ from torch import nn
 
 from pairx_plugin.errors import ModelError, PropagationError
 from pairx_plugin.relevance.encoded import LayerQuestion, at_layers_together
+from pairx_plugin.relevance.network.shadow import make_twin
 from pairx_plugin.relevance.propagation import RelevanceModel, cosine_seeds
-from pairx_plugin.relevance.shadow import make_twin
 
 LAYER = "backbone.blocks.1"
 

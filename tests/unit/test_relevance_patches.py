@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pairx_plugin.relevance.patches import Images, Patch
+from pairx_plugin.relevance.arithmetic.patches import Images, Patch
 from pairx_plugin.relevance.propagation import RelevanceModel
 
 

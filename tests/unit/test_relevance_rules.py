@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from pairx_plugin.errors import UnsupportedArchitecture
-from pairx_plugin.relevance import linear_rules, rules
-from pairx_plugin.relevance.patches import Images, Patch
+from pairx_plugin.relevance.arithmetic.patches import Images, Patch
+from pairx_plugin.relevance.rules import linear
+from pairx_plugin.relevance.rules.base import Stabilizer
+from pairx_plugin.relevance.rules.plain import Copy, Gradient, Norm, NormSum
 
 EPSILON = 1e-6
 
@@ -71,7 +73,7 @@ CONVOLUTIONS = {
     "same": dict(kernel_size=4, padding="same"),
     "oblong": dict(kernel_size=(3, 1), padding=(1, 0), stride=(2, 1)),
 }
-RULES = {"z-plus": (linear_rules.ZPlus, oracle_z_plus), "epsilon": (linear_rules.Epsilon, oracle_epsilon)}
+RULES = {"z-plus": (linear.ZPlus, oracle_z_plus), "epsilon": (linear.Epsilon, oracle_epsilon)}
 
 
 @pytest.mark.parametrize("nonnegative", [True, False], ids=["inputs >= 0", "inputs of both signs"])
@@ -95,7 +97,7 @@ def test_timm_s_padding_depends_on_the_input_s_size(generator):
     module = layers.Conv2dSame(4, 4, 3, stride=2).double()
     for height, width in itertools.product((6, 7), (6, 7)):
         x = draw(generator, 1, 4, height, width)
-        rule = linear_rules.ZPlus(module, module.weight, module.bias)
+        rule = linear.ZPlus(module, module.weight, module.bias)
         torch.testing.assert_close(rule.run(x), module(x))
         relevance = draw(generator, *module(x).shape)
         (ours,) = carried(rule, relevance, x)
@@ -107,25 +109,25 @@ def test_timm_s_padding_depends_on_the_input_s_size(generator):
 def test_epsilon_on_a_dense_layer_is_its_equation(generator):
     module = nn.Linear(5, 3).double()
     x, relevance = draw(generator, 1, 5), draw(generator, 1, 3)
-    (ours,) = carried(linear_rules.Epsilon(module, module.weight, module.bias), relevance, x)
+    (ours,) = carried(linear.Epsilon(module, module.weight, module.bias), relevance, x)
     torch.testing.assert_close(ours[0], oracle_epsilon(module.weight, module.bias, x[0], relevance[0]))
 
 
 def test_sum_by_norm_shares_relevance_by_value():
     branch, shortcut = torch.tensor([[3.0]]), torch.tensor([[1.0]])
-    parts = carried(rules.NormSum(), torch.tensor([[8.0]]), branch, shortcut, output=branch + shortcut)
+    parts = carried(NormSum(), torch.tensor([[8.0]]), branch, shortcut, output=branch + shortcut)
     assert [part.item() for part in parts] == pytest.approx([6.0, 2.0], rel=1e-5)
 
 
 def test_plain_sum_copies_relevance_to_every_summand():
     ones = torch.ones(1, 1)
-    parts = carried(rules.Copy(), torch.tensor([[8.0]]), ones, ones, output=ones + ones)
+    parts = carried(Copy(), torch.tensor([[8.0]]), ones, ones, output=ones + ones)
     assert [part.item() for part in parts] == [8.0, 8.0]
 
 
 def test_plain_sum_of_other_shapes_is_refused():
     with pytest.raises(UnsupportedArchitecture, match="different shapes"):
-        rules.Copy().keep((torch.ones(1, 4), torch.ones(1, 1)), torch.ones(1, 4))
+        Copy().keep((torch.ones(1, 4), torch.ones(1, 1)), torch.ones(1, 4))
 
 
 def test_gradient_is_the_transposed_jacobian(generator):
@@ -134,21 +136,21 @@ def test_gradient_is_the_transposed_jacobian(generator):
     def pooled(values):
         return values.pow(3).mean((2, 3), keepdim=True).pow(1 / 3)
 
-    (ours,) = carried(rules.Gradient(pooled), relevance, x)
+    (ours,) = carried(Gradient(pooled), relevance, x)
     jacobian = torch.autograd.functional.jacobian(pooled, x).reshape(2, -1)
     torch.testing.assert_close(ours.flatten(), relevance.flatten() @ jacobian)
 
 
 def test_norm_shares_by_input_of_an_average():
     x = torch.tensor([[[[1.0, 3.0]]]])
-    rule, relevance = rules.Norm(nn.AdaptiveAvgPool2d(1).forward), torch.full((1, 1, 1, 1), 4.0)
+    rule, relevance = Norm(nn.AdaptiveAvgPool2d(1).forward), torch.full((1, 1, 1, 1), 4.0)
     (ours,) = carried(rule, relevance, x)
     assert ours.flatten().tolist() == pytest.approx([1.0, 3.0], rel=1e-5)
 
 
 @pytest.mark.parametrize("zero", [0.0, -0.0], ids=["zero", "minus zero"])
 def test_denominators_move_away_from_zero(zero):
-    moved = rules.Stabilizer()(torch.tensor([2.0, -2.0, zero], dtype=torch.float64))
+    moved = Stabilizer()(torch.tensor([2.0, -2.0, zero], dtype=torch.float64))
     torch.testing.assert_close(moved, torch.tensor([2.0 + EPSILON, -2.0 - EPSILON, EPSILON], dtype=torch.float64))
 
 
@@ -158,10 +160,10 @@ def test_seeds_of_several_images_find_their_own_activations(generator):
     images = (2, 0, 2, 2)
     relevance = draw(generator, 4, 3, 5, 5)
     for rule in (
-        linear_rules.ZPlus(module, module.weight, module.bias),
-        linear_rules.Epsilon(module, module.weight, module.bias),
-        rules.Gradient(lambda values: values.pow(2)),
-        rules.Norm(lambda values: values.cumsum(3)),
+        linear.ZPlus(module, module.weight, module.bias),
+        linear.Epsilon(module, module.weight, module.bias),
+        Gradient(lambda values: values.pow(2)),
+        Norm(lambda values: values.cumsum(3)),
     ):
         (together,) = carried(rule, relevance, x, images=images, n_images=3)
         for row, image in enumerate(images):
@@ -174,7 +176,7 @@ def test_rules_are_linear_in_the_seed(generator):
     x = draw(generator, 1, 3, 6, 6)
     first, second = draw(generator, 1, 5, 6, 6), draw(generator, 1, 5, 6, 6)
     for name in ("ZPlus", "Epsilon"):
-        rule = getattr(linear_rules, name)(module, module.weight, module.bias)
+        rule = getattr(linear, name)(module, module.weight, module.bias)
         (mixed,) = carried(rule, 2.0 * first - 3.0 * second, x)
         (one,), (two,) = carried(rule, first, x), carried(rule, second, x)
         torch.testing.assert_close(mixed, 2.0 * one - 3.0 * two)
@@ -183,4 +185,4 @@ def test_rules_are_linear_in_the_seed(generator):
 def test_padding_that_is_not_zero_is_refused():
     module = nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")
     with pytest.raises(UnsupportedArchitecture, match="reflect"):
-        linear_rules.ZPlus(module, module.weight, module.bias)
+        linear.ZPlus(module, module.weight, module.bias)

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from pairx_plugin.errors import UnsupportedArchitecture
-from pairx_plugin.relevance.conserving_linear import WholeZPlus
-from pairx_plugin.relevance.patches import Images, Patch
-from pairx_plugin.relevance.sharing import PassTo, SharedMean, SharedProduct, SharedSum
+from pairx_plugin.relevance.arithmetic.patches import Images, Patch
+from pairx_plugin.relevance.rules.conserving_linear import WholeZPlus
+from pairx_plugin.relevance.rules.sharing import PassTo, SharedMean, SharedProduct, SharedSum
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from pairx_plugin.relevance import single_pass
-from pairx_plugin.relevance.linear_rules import ZPlus
-from pairx_plugin.relevance.patches import Images, Patch
+from pairx_plugin.relevance.arithmetic import single_pass
+from pairx_plugin.relevance.arithmetic.patches import Images, Patch
+from pairx_plugin.relevance.arithmetic.single_pass import by_sign, magnitudes
+from pairx_plugin.relevance.arithmetic.winograd import Convolution
 from pairx_plugin.relevance.propagation import RelevanceModel
-from pairx_plugin.relevance.single_pass import by_sign, magnitudes
-from pairx_plugin.relevance.winograd import Convolution
+from pairx_plugin.relevance.rules.linear import ZPlus
 
 LAYER = "backbone.blocks.1"
 

@@ -12,9 +12,9 @@ from torch.overrides import TorchFunctionMode
 
 from pairx_plugin.errors import LayerNotFound, UnsupportedArchitecture
 from pairx_plugin.models.token_grids import to_map, token_layout
-from pairx_plugin.relevance import rules
 from pairx_plugin.relevance.conservation import balance_of
 from pairx_plugin.relevance.propagation import RelevanceModel
+from pairx_plugin.relevance.rules.base import Stabilizer
 from pairx_plugin.relevance.seeds import product_seeds
 
 FLAT = dict(img_size=32, patch_size=8, depth=2, embed_dim=16, num_heads=2)
@@ -159,7 +159,7 @@ def test_embedding_and_tokens_are_the_host_s_to_the_last_bit(family):
 
 
 def test_relevance_is_input_times_gradient_of_the_linearised_host(family, monkeypatch):
-    monkeypatch.setattr(rules.Stabilizer, "__call__", lambda self, denominator: denominator)
+    monkeypatch.setattr(Stabilizer, "__call__", lambda self, denominator: denominator)
     name, options, layer = family
     network, images = made(name, options).requires_grad_(False), pictures(options)
     terms = terms_of(network, images)

@@ -9,9 +9,9 @@ from torch import nn
 
 from pairx_plugin import explain_ranking
 from pairx_plugin.models.layers import list_layers, suggest_layer
-from pairx_plugin.relevance import rules
 from pairx_plugin.relevance.conservation import balance_of
 from pairx_plugin.relevance.propagation import RelevanceModel
+from pairx_plugin.relevance.rules.base import Stabilizer
 from pairx_plugin.relevance.seeds import product_seeds
 
 NETWORKS = {
@@ -121,7 +121,7 @@ class Linearised:
 
 @pytest.mark.parametrize("name", ["vit", "vit pooled by average", "dinov2 with registers"])
 def test_relevance_is_input_times_gradient_of_the_linearised_network(name, monkeypatch):
-    monkeypatch.setattr(rules.Stabilizer, "__call__", lambda self, denominator: denominator)
+    monkeypatch.setattr(Stabilizer, "__call__", lambda self, denominator: denominator)
     model_name, options, layer = NETWORKS[name]
     network = made(model_name, options)
     images = pictures(network)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pairx_plugin.relevance.scratch import lent, scratch
-from pairx_plugin.relevance.winograd import Convolution
+from pairx_plugin.relevance.arithmetic.scratch import lent, scratch
+from pairx_plugin.relevance.arithmetic.winograd import Convolution
 
 
 @pytest.fixture(autouse=True)

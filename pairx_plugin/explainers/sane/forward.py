@@ -12,7 +12,7 @@ from torch.nn import functional
 from ...errors import ModelError, is_out_of_memory
 from ...models.checks import check_embeddings
 from ...models.layers import get_layer
-from ...relevance.shadow import make_twin
+from ...relevance.network.shadow import make_twin
 from ..base import Stop
 
 __all__ = ["Forward", "Stopped"]
