@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...errors import UnsupportedArchitecture
+from . import products
 from .patches import Patch
 from .scratch import lent
 from .winograd import Convolution
@@ -85,7 +86,7 @@ class LinearStep:
             weight: W.
             offset: one number for each channel of the output.
         """
-        if not self.is_pointwise or x[0, 0].numel() > _PRODUCT_UP_TO:
+        if not self.is_pointwise or x[0, 0].numel() > _PRODUCT_UP_TO or products.are_slow():
             return self._forward_quickly(x, weight, offset).lerp_(output, 0.5)
         total = output.flatten(2) + offset[:, None]
         total.baddbmm_(weight.flatten(1).expand(len(x), -1, -1), x.flatten(2), beta=0.5, alpha=0.5)
@@ -159,6 +160,9 @@ class LinearStep:
     def _products(self, uppers: Sequence[Patch], weights: torch.Tensor, lend: bool) -> Iterator[torch.Tensor]:
         """Yield what a pointwise step takes down, (K, n C, h, w) for each."""
         rows = weights.flatten(1).t()
+        if uppers[0].values.device.type == "cpu" and products.are_slow():
+            yield from (products.convolve(upper.values, rows[:, :, None, None]) for upper in uppers)
+            return
         if any(len(upper.values) != 1 for upper in uppers):
             yield from ((rows @ upper.values.flatten(2)).unflatten(2, upper.values.shape[2:]) for upper in uppers)
             return

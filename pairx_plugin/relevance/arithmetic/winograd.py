@@ -18,8 +18,8 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
+from . import products
 from .scratch import lent
 from .single_pass import as_map, loops_for
 
@@ -71,6 +71,7 @@ class Convolution:
             and dilation == (1, 1)
             and weight.dtype == torch.float32
             and weight.device.type == "cpu"
+            and not products.are_slow()
             and n_outputs * n_inputs >= _LEAST_CHANNELS[loops_for() is not None] * (n_outputs + n_inputs)
         )
 
@@ -81,7 +82,7 @@ class Convolution:
             lend: whether the result may be memory that is lent again at the next call; see :func:`.scratch.lent`.
         """
         if not self._fits or x.shape[2] * x.shape[3] < _LEAST_PLACES:
-            return F.conv2d(x, self.weight, None, 1, padding, self.dilation)
+            return products.convolve(x, self.weight, padding, self.dilation)
         height, width = (size + 2 * more - 2 for size, more in zip(x.shape[2:], padding))
         rows, cols = -(-height // _TILE), -(-width // _TILE)
         shape = len(x), len(self.weight), _TILE * rows, _TILE * cols
