@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line, or say which extra brings what it needs."""
     try:
-        from .cli import app
+        from .cli.app import app
     except ImportError as error:
         from .errors import MissingExtra
 

@@ -194,14 +194,21 @@ class MissingExtra(PairXError, ImportError):
         self.package, self.extra = package, extra
 
 
+_NO_MEMORY = (
+    *("out of memory", "not enough memory", "allocate memory", "bad_alloc", "alloc_failed"),
+    "could not create a primitive",
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an exception says that memory ran out, the processor's or a GPU's.
 
-    PyTorch says so in several ways, by class on a GPU and by words alone on a CPU.
+    PyTorch says so in several ways, by class on a GPU and by words alone on a CPU, where oneDNN says no more than that
+    it could not make what it needed.
 
     >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
     True
     """
     words = str(error).lower()
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or any(part in words for part in ("out of memory", "can't allocate memory", "not enough memory"))
+    return named or any(part in words for part in _NO_MEMORY)

@@ -1,7 +1,5 @@
-"""The command line, ``pairx-plugin``: each command a module, all of them light to import."""
+"""The command line, ``pairx-plugin``: each command a module, all of them light to import.
 
-from __future__ import annotations
-
-from .app import app
-
-__all__ = ["app"]
+``app`` puts them together, and is not imported here: a host's environment may have a command of its own in this room
+and none of the packages of the extra ``cli``.
+"""

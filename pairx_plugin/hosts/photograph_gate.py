@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from ..errors import ChipError, ChipForbidden, ChipNotFound, ChipTooLarge, ChipUnreadable, SettingsError
 from ..photographs import Photograph, read_photograph
 from .fetching import fetch, shown_url
+from .uploads import Uploads, is_upload
 
 __all__ = ["GateRules", "PhotographGate"]
 
@@ -34,10 +35,11 @@ class GateRules:
         url_hosts: servers that may be asked: ``example.org`` for its ports 80 and 443, ``example.org:8080``,
             ``*.example.org`` for every name below it.
         private_hosts: likewise, for servers within a private network, this machine included.
-        inline: whether photographs may come along as ``data:`` URIs.
+        inline: whether photographs may come along as ``data:`` URIs, or be sent before and named later.
         max_bytes: of one encoded photograph.
         max_pixels: of one decoded photograph.
         fetch_seconds: for fetching one photograph.
+        kept_bytes: of the photographs that were sent to be named later, all together.
 
     Raises:
         SettingsError: a value does not fit.
@@ -50,10 +52,11 @@ class GateRules:
     max_bytes: int = 32_000_000
     max_pixels: int = 50_000_000
     fetch_seconds: float = 20.0
+    kept_bytes: int = 256_000_000
     _resolved: tuple[Path, ...] = field(init=False, repr=False, default=())
 
     def __post_init__(self) -> None:
-        for name in ("max_bytes", "max_pixels", "fetch_seconds"):
+        for name in ("max_bytes", "max_pixels", "fetch_seconds", "kept_bytes"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"'{name}' is {getattr(self, name)}; it must be above 0")
         for entry in (*self.url_hosts, *self.private_hosts):
@@ -79,6 +82,23 @@ class PhotographGate:
 
     def __init__(self, rules: GateRules = GateRules()) -> None:
         self.rules = rules
+        self._uploads = Uploads(rules.kept_bytes)
+
+    def keep(self, content: bytes) -> tuple[str, tuple[int, int]]:
+        """Keep a photograph that somebody sent; return the URI that names it, and its (width, height) when upright.
+
+        Raises:
+            ChipForbidden: nobody may send any.
+            ChipUnreadable: it is no photograph.
+            ChipTooLarge: it has too many bytes or pixels.
+        """
+        if not self.rules.inline:
+            raise ChipForbidden("photographs cannot be sent here; name a file or a URL")
+        most = min(self.rules.max_bytes, self.rules.kept_bytes)
+        if len(content) > most:
+            raise ChipTooLarge(f"the photograph has {len(content)} bytes; the limit is {most}")
+        photograph = read_photograph(content, uri="the photograph", max_pixels=self.rules.max_pixels)
+        return self._uploads.put(content), photograph.size
 
     def check(self, uri: str) -> None:
         """Refuse what is not allowed, without looking for it.
@@ -92,14 +112,15 @@ class PhotographGate:
             self._inline_part(uri)
         elif _is_url(uri):
             self._check_url(uri)
-        else:
+        elif not is_upload(uri):
             self._path(uri)
 
     def read(self, uri: str) -> Photograph:
         """Return a photograph, upright.
 
         Args:
-            uri: ``data:``, ``http:``, ``https:``, ``file:`` or a path; relative paths start from the roots, in order.
+            uri: ``data:``, ``http:``, ``https:``, ``file:``, what :meth:`keep` returned, or a path; relative paths
+                start from the roots, in order.
 
         Raises:
             ChipError: see the classes below it: not allowed, not there, too large, not a photograph.
@@ -113,6 +134,8 @@ class PhotographGate:
         uri = uri.strip()
         if _is_inline(uri):
             return f"{uri[:40].partition(',')[0]},..."
+        if is_upload(uri):
+            return f"{uri[:19]}..."
         return shown_url(uri) if _is_url(uri) else uri[:200]
 
     def content(self, uri: str) -> bytes:
@@ -128,6 +151,11 @@ class PhotographGate:
             self._check_url(uri)
             rules = self.rules
             return fetch(uri, self._reach, max_bytes=rules.max_bytes, seconds=rules.fetch_seconds)
+        if is_upload(uri):
+            sent = self._uploads.get(uri)
+            if sent is None:
+                raise ChipNotFound(f"the photograph {self.label(uri)} is not kept here, or not any more; send it again")
+            return sent
         return self._from_disk(uri)
 
     def _inline_part(self, uri: str) -> str:

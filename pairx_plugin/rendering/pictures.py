@@ -16,6 +16,11 @@ __all__ = ["FORMATS", "WEBP_MAX_SIDE", "decode", "encode", "media_type"]
 FORMATS: dict[str, str] = {"png": "image/png", "webp": "image/webp"}
 WEBP_MAX_SIDE = 16383  # the format stores a side in 14 bits
 
+# How hard WebP tries, 0 to 6. Measured on the four views of 4 pairs, 1,256 to 2,063 px wide and 496 to 1,371 high,
+# quality 90, one core, libwebp 1.6: Pillow's default 4 takes 97 to 212 ms by view, 3 the same; 2 takes 47 to 105 ms for
+# 1 to 2 % more bytes and 0.1 to 0.6 dB less; 0 takes 32 to 77 ms for 3 to 7 % more. libwebp 1.2 says the same.
+_WEBP_METHOD = 2
+
 
 def media_type(picture_format: str) -> str:
     """Return the media type of a format, for example ``image/webp``.
@@ -65,9 +70,9 @@ def encode(pixels: Pixels, picture_format: str = "webp", *, quality: int | None 
             "this build of Pillow cannot write WebP; choose the format 'png' or reinstall Pillow"
         )
     if quality is None:
-        image.save(stream, "WEBP", lossless=True, quality=60, method=2, exact=True)
+        image.save(stream, "WEBP", lossless=True, quality=60, method=_WEBP_METHOD, exact=True)
     else:
-        image.save(stream, "WEBP", quality=quality, method=3)
+        image.save(stream, "WEBP", quality=quality, method=_WEBP_METHOD)
     return stream.getvalue()
 
 

@@ -22,7 +22,7 @@ SMALL = ("--model", "timm:resnet18", "--input-size", "64", "--k-colors", "1", "-
 def call() -> Callable[..., Any]:
     """Call a command: ``call("layers", "timm:resnet18")`` gives exit code, output and error stream."""
     testing = pytest.importorskip("typer.testing", reason="needs the extra 'cli'")
-    from pairx_plugin.cli import app
+    from pairx_plugin.cli.app import app
 
     # Older releases of click mix the streams unless told not to, newer ones have no such argument.
     mixes = "mix_stderr" in inspect.signature(testing.CliRunner).parameters

@@ -13,7 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pairx_plugin.cli import app
+from pairx_plugin.cli.app import app
 
 pytest.importorskip("timm", reason="needs the extra 'models'")
 pytest.importorskip("cv2", reason="needs the extra 'opencv'")

@@ -32,7 +32,7 @@ def test_version_names_what_matters() -> None:
 
 def test_help_and_version_import_nothing_heavy() -> None:
     code = (
-        "import sys, pairx_plugin.cli; "
+        "import sys, pairx_plugin.cli.app; "
         "print(sorted({'torch', 'numpy.random', 'cv2', 'sqlalchemy', 'jinja2', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

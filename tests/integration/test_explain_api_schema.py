@@ -59,6 +59,7 @@ CHECKS = [
 ]
 OPERATIONS = (
     ("/explain/", "POST"),
+    ("/explain/photographs/", "POST"),
     ("/health", "GET"),
     ("/review/v1/explainers", "GET"),
     ("/api/v3/match-inspection/{match_result_id}/{prospect_annotation_id}", "POST"),

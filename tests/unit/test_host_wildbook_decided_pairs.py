@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pairx_plugin.hosts.wildbook.decided_pairs import HostPair, decided_pairs, in_turns, named_pairs
+from pairx_plugin.hosts.wildbook.decided_pairs import (
+    HostPair,
+    decided_pairs,
+    decisions,
+    in_proportion,
+    in_turns,
+    named_pairs,
+)
 from pairx_plugin.hosts.wildbook.own_files import calibration_file, files_of, layer_choice_file, with_own_files
 from pairx_plugin.settings import Settings
 
@@ -16,7 +23,11 @@ from pairx_plugin.settings import Settings
 class Host:
     """The host's getters, of a database with five annotations of which one was deleted."""
 
-    const = types.SimpleNamespace(EVIDENCE_DECISION=types.SimpleNamespace(POSITIVE=1, NEGATIVE=0))
+    const = types.SimpleNamespace(
+        EVIDENCE_DECISION=types.SimpleNamespace(
+            POSITIVE=1, NEGATIVE=0, INT_TO_CODE={1: "match", 0: "nomatch", 2: "notcomp", 3: "unknown"}
+        )
+    )
     names = {1: "ana", 2: "ana", 3: "____", 4: "ben", 5: "ana"}
     matches = [(1, 2, 1), (1, 3, 0), (3, 4, None), (2, 4, 2), (4, 9, 1)]  # aids and evidence decisions
 
@@ -62,13 +73,15 @@ class Host:
 def test_matches_and_no_matches_are_read_and_what_is_undecided_or_gone_is_not():
     found = decided_pairs(Host())
     assert [(pair.aids, pair.same) for pair in found] == [((1, 2), True), ((1, 3), False)]
-    assert [pair.individual for pair in found] == ["ana", "ana"] and found[0].species == "zebra"
+    assert [(pair.individual, pair.other) for pair in found] == [("ana", "ana"), ("ana", "3")]
+    assert found[0].species == "zebra"
+    assert decisions(Host()) == {"match": 1, "nomatch": 1, "unreviewed": 1, "notcomp": 1}
 
 
 def test_database_without_reviews_has_no_pairs():
     host = Host()
     host.matches = []
-    assert decided_pairs(host) == []
+    assert decided_pairs(host) == [] and decisions(host) == {}
 
 
 def test_annotations_of_one_name_are_pairs_and_the_unknown_are_not():
@@ -77,10 +90,23 @@ def test_annotations_of_one_name_are_pairs_and_the_unknown_are_not():
 
 
 def test_individuals_take_turns():
-    pairs = [
-        HostPair(aids=(number, 9), individual=name, species="s", same=True) for number, name in enumerate("aaabbc")
-    ]
+    pairs = some_pairs("aaabbc")
     assert [pair.aids[0] for pair in in_turns(pairs, 4)] == [0, 3, 5, 1]
+
+
+def test_some_of_the_pairs_are_confirmed_as_often_as_all():
+    pairs = some_pairs("aabbccddee") + some_pairs("fghij", same=False)
+    found = in_proportion(pairs, 6)
+    assert [pair.same for pair in found] == [True] * 4 + [False] * 2
+    assert len({pair.individual for pair in found}) == 6
+    assert in_proportion(pairs, 15) == pairs
+
+
+def some_pairs(names, same=True):
+    return [
+        HostPair(aids=(number, 9), individual=name, other="x", species="s", same=same)
+        for number, name in enumerate(names)
+    ]
 
 
 @pytest.mark.parametrize("model_id", ["miew_id.msv3", "../../etc/passwd", "", "a b", "x" * 400])

@@ -173,6 +173,13 @@ def test_reranking_is_off_unless_asked_for():
     assert asked.reranking == Reranking(alpha=0.5, shortlist_k=4)
 
 
+def test_parameters_of_the_host_that_nothing_comes_of_are_told_where_they_were_changed():
+    asked = {FLAG: True, "pairx_rerank": True, "pairx_sigmoid_k": 10.0, "pairx_sigmoid_x0": "0.7"}
+    (warning,) = read_options(asked).warnings
+    assert warning.code == "SETTING_WITHOUT_EFFECT" and "'pairx_sigmoid_x0'" in warning.message
+    assert read_options({**asked, "pairx_rerank": False}).warnings == ()
+
+
 def test_server_options_are_those_variables_that_are_options():
     found = server_options({"PAIRX_TOP_K": "9", "UTOOL_PAIRX_EXPLAIN": "1", "PAIRX_WILDBOOK": "1", "PAIRX_ENV": "x"})
     assert found == {FLAG: "1", "pairx_top_k": "9"}
@@ -240,6 +247,15 @@ def test_layer_key_of_a_request_rules_out_the_servers_layers():
 
 def test_default_layer_key_of_the_host_is_no_wish_in_a_stored_configuration():
     assert read_options({FLAG: True, "pairx_layer_key": "the.hosts.default", "pairx_layers": ""}).settings.layers == ()
+
+
+def test_broken_list_of_options_leaves_the_hosts_and_explains_nothing(monkeypatch):
+    from pairx_plugin.hosts.wildbook import parameters
+
+    make = attached()
+    monkeypatch.setattr(parameters, "_ours", lambda *_: 1 / 0)
+    request = make(pairx_explain=True)
+    assert request.config.string() == Config().string() and options_of(request) == OFF
 
 
 def test_callers_values_are_not_changed():

@@ -171,6 +171,18 @@ def test_network_not_used_for_longest_goes_first_and_takes_its_companion_along(t
     assert len(made) == 4
 
 
+def test_network_that_cannot_be_recognised_is_read_as_without_us(tmp_path):
+    class Odd:
+        def __repr__(self):
+            raise RuntimeError("no")
+
+    models, get_model, _, calls = make_models(tmp_path)
+    with models.sharing():
+        odd = SimpleNamespace(model_params=Odd())
+        assert get_model(odd, tmp_path / "a") is not get_model(odd, tmp_path / "a")
+    assert len(calls) == models.n_loads == 2 and models.n_shared == 0
+
+
 def test_machine_without_cuda_overrules_the_wish_for_it(tmp_path):
     _, get_model, config, calls = make_models(tmp_path, has_cuda=False)
     get_model(config, tmp_path / "a")

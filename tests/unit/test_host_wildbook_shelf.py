@@ -178,8 +178,8 @@ def test_pair_without_figures_keeps_its_score_whatever_the_calibration():
 @pytest.mark.parametrize(
     "calibration, words",
     [
-        ({}, "pairx-plugin calibrate"),
-        ({"status": "uncalibrated", "reason": ""}, "pairx-plugin calibrate"),
+        ({}, "calibrate_wildbook"),
+        ({"status": "uncalibrated", "reason": ""}, "calibrate_wildbook"),
         ({"status": "uncalibrated", "reason": "FIGURES_DO_NOT_SEPARATE"}, "did not tell"),
         ({"status": "stale", "reason": "LAYER_DIFFERS"}, "another layer"),
         ({"status": "unreadable", "reason": "no file there"}, "no file there"),

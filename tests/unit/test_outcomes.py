@@ -148,6 +148,9 @@ def test_plain_session_is_asked_once_for_a_batch_and_checked():
         (RuntimeError("CUDA out of memory. Tried to allocate 20 MiB"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried"), True),
         (type("OutOfMemoryError", (RuntimeError,), {})(), True),
+        (RuntimeError("could not create a primitive"), True),  # oneDNN, where the system gives no more memory
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("shapes differ"), False),
     ],
 )

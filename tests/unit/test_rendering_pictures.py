@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pairx_plugin.errors import EvidenceError, SettingsError
 from pairx_plugin.rendering.pictures import WEBP_MAX_SIDE, decode, encode, media_type
@@ -29,6 +31,19 @@ def test_lossy_webp_is_close_and_smaller_than_lossless_on_a_photograph():
     lossy, lossless = encode(noisy, "webp", quality=80), encode(noisy, "webp", quality=None)
     assert len(lossy) < len(lossless) / 2
     assert np.abs(decode(lossy).astype(int) - noisy).mean() < 12
+
+
+def test_webp_is_encoded_fast_and_hardly_larger_than_by_pillows_own_choice(make_texture):
+    """Method 2 takes half the time of Pillow's default 4; whoever changes it measures it."""
+    photograph = Image.fromarray(make_texture(0)).resize((640, 480), Image.Resampling.BICUBIC)
+    sizes = {}
+    for method in (0, 2, 4):
+        stream = io.BytesIO()
+        photograph.save(stream, "WEBP", quality=90, method=method)
+        sizes[method] = stream.getvalue()
+    made = encode(np.array(photograph))
+    assert made == sizes[2] and made != sizes[4]
+    assert len(made) < 1.05 * len(sizes[4]) and len(made) < len(sizes[0])
 
 
 @pytest.mark.parametrize("picture_format", ["png", "webp"])

@@ -6,7 +6,7 @@ from typing import Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Asset", "ExplainAnswer", "Health", "Inspection", "Offer", "failures"]
+__all__ = ["Asset", "ExplainAnswer", "Health", "Inspection", "Offer", "Sent", "failures"]
 
 
 class _Body(BaseModel):
@@ -51,6 +51,14 @@ class ExplainAnswer(_Body):
     model_id: str
     warnings: list[Warned]
     explanations: Optional[list[dict[str, Any]]] = Field(default=None, description="schema pairx.explanation/1")
+
+
+class Sent(_Body):
+    """A photograph that was sent and is kept for a while; requests name it by `uri`."""
+
+    uri: str
+    width: int
+    height: int
 
 
 class Asset(_Body):

@@ -17,7 +17,10 @@ __all__ = ["BATCH", "ModelSource", "ServiceConfig"]
 
 BATCH = 16  # pairs of one request, as in ml-service
 _TABLES = {
-    "photographs": ("roots", "url_hosts", "private_hosts", "inline", "max_bytes", "max_pixels", "fetch_seconds"),
+    "photographs": (
+        *("roots", "url_hosts", "private_hosts", "inline"),
+        *("max_bytes", "max_pixels", "fetch_seconds", "kept_bytes"),
+    ),
     "service": ("waiting", "at_once", "time_limit", "max_body"),
 }
 _LISTS = ("roots", "url_hosts", "private_hosts")

@@ -1,4 +1,4 @@
-"""Routes of the service: explain, what there is to ask for, and whether it answers."""
+"""Routes of the service: explain, photographs sent before, what there is to ask for, and whether it answers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from .answers import ExplainAnswer, Health, Offer, failures
+from ...errors import PairXError
+from .answers import ExplainAnswer, Health, Offer, Sent, failures
 from .asked import VIEWS, Asked
 from .configuration import BATCH
 from .explain_service import ExplainService
+from .refusals import refusal_of
 from .turns import Cancelled, Ticket, Turns
 
 __all__ = ["Desk", "desk_of", "explain_router", "json_answer", "router"]
 
 _CLIENT_LEFT = 499  # nobody reads it; the log of requests shows it
 _FAILURES = failures(400, 401, 403, 413, 422, 429, 500, 502, 503, 504)
+
+_UPLOAD = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_SENT: Any = {201: {"model": Sent}, **failures(400, 401, 403, 413, 422, 429, 503, 504)}
 
 explain_router = APIRouter()
 router = APIRouter()
@@ -52,6 +57,31 @@ async def explain(request: Request, asked: Asked) -> Response:
     except Cancelled:
         return Response(status_code=_CLIENT_LEFT)
     return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+@explain_router.post(
+    "/explain/photographs/",
+    status_code=201,
+    response_model=Sent,
+    responses=_SENT,
+    openapi_extra={"requestBody": {"required": True, "content": _UPLOAD}},
+)
+async def send_photograph(request: Request) -> Response:
+    """Keep a photograph, the request's whole body, for the requests that name it: once, for many candidates."""
+    desk, content = desk_of(request), await request.body()
+
+    def work(ticket: Ticket) -> bytes:
+        try:
+            uri, (width, height) = desk.service.gate.keep(content)
+        except PairXError as error:
+            raise refusal_of(error, "body") from error
+        return json_answer({"uri": uri, "width": width, "height": height})
+
+    try:
+        answer = await desk.turns.run(work, request.is_disconnected)
+    except Cancelled:
+        return Response(status_code=_CLIENT_LEFT)
+    return Response(answer, 201, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 @router.get("/health", response_model=Health, responses=failures(400))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import logging
 import sys
 from collections import Counter
@@ -20,13 +19,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import HostError, PairXError, SettingsError
+from ...errors import HostError, PairXError
 from ...settings import AUTO_LAYER
 from .decided_pairs import HostPair, decided_pairs, in_turns, named_pairs
 from .explaining import HostModel, load_host_model
 from .inputs import host_chip
-from .installing import PLUGIN_MODULE, install
-from .options import FLAG, read_options, server_options
+from .opening import open_host, server_settings
 from .own_files import layer_choice_file
 from .shared_models import SharedModels
 
@@ -81,11 +79,8 @@ def choose_layer(
         for same in (True, False)
         for pair in in_turns((item for item in pairs if item.species == species and item.same is same), most)
     ]
-    options = read_options({FLAG: True, **server_options()})
-    if options.failure is not None:
-        raise SettingsError(options.failure.message)
+    settings = dataclasses.replace(server_settings(), layers=(AUTO_LAYER,))
     model = load_host_model(plugin, models, species)
-    settings = dataclasses.replace(options.settings, layers=(AUTO_LAYER,))
     pairs_shown = _shown(ibs, plugin, model, chosen)
     findings = measure_layers(model.hosted.embedding_model, pairs_shown, layers, settings)
     return findings, findings.write(layer_choice_file(ibs, model.model_id))
@@ -113,14 +108,10 @@ def _main(arguments: Sequence[str]) -> int:
     parser.add_argument("--pairs", type=int, default=40, help="how many confirmed and rejected pairs at most, each")
     parser.add_argument("--layer", action="append", default=[], help="a layer to choose from; may be repeated")
     given = parser.parse_args(arguments)
-    if not (Path(given.dbdir) / "_ibsdb").is_dir():  # the host would make a database there
-        parser.error(f"there is no database of Wildbook IA in {given.dbdir!r}")
     try:
-        plugin = importlib.import_module(PLUGIN_MODULE)
-        installation = install(plugin)
-        ibs = importlib.import_module("wbia").opendb(dbdir=given.dbdir, use_cache=False, web=False)
+        host = open_host(given.dbdir)
         findings, path = choose_layer(
-            ibs, plugin, installation.models,
+            host.ibs, host.plugin, host.models,
             species=given.species, names=given.names, most=given.pairs, layers=given.layer,
         )
     except (PairXError, ImportError) as error:

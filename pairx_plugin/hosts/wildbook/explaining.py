@@ -12,20 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pairx_hooks import Candidate, Explanation, Failure, RankedQuery, ReviewManager, Status, build_manager
+from pairx_hooks import Candidate, Explanation, Failure, RankedQuery, ReviewManager, Status, build_manager, hookimpl
 
 from ...chips import Chip
-from ...errors import PairXError, StoreError
+from ...errors import HostError, PairXError, StoreError
 from ...hook_requests import request_of
 from ...settings import Settings
 from ..host_plugin import HostPlugin
 from .annotations import best_candidates, model_id_of, ranked_query_of
 from .inputs import HostedModel, host_chip, hosted_model
 from .records import explanation_of, key_of, pair_record, with_failure
+from .seams import harmless
 from .shared_models import SharedModels
 from .shelf import Shelf
 
-__all__ = ["HostModel", "QueryExplainer", "in_words", "load_host_model"]
+__all__ = ["HostModel", "QueryExplainer", "figures_alone", "in_words", "load_host_model"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +61,18 @@ class HostModel:
 
 
 def load_host_model(plugin: Any, models: SharedModels, species: str) -> HostModel:
-    """Return the network of a species through the host's own function, kept from the last time where it was."""
-    with models.sharing():
-        network, config, (model_url, config_url) = plugin.read_config_and_load_model(species)
+    """Return the network of a species through the host's own function, kept from the last time where it was.
+
+    Raises:
+        HostError: the host cannot load it.
+    """
+    try:
+        with models.sharing():
+            network, config, (model_url, config_url) = plugin.read_config_and_load_model(species)
+    except Exception as error:  # the host reads files of its own, or from the web, and raises nearly anything
+        raise HostError(
+            f"the host cannot load its network for the species {species!r:.80}: {type(error).__name__}: {error!s:.300}"
+        ) from error
     model_id = model_id_of(model_url)
     if network.training:
         network.eval()  # where it was read for us alone
@@ -74,6 +84,14 @@ def load_host_model(plugin: Any, models: SharedModels, species: str) -> HostMode
         hosted=models.companion(network, lambda: hosted_model(network, config, model_id)),
         file=models.file_of(network),
     )
+
+
+def figures_alone(settings: Settings, n: int) -> Settings:
+    """Return settings by which the best `n` candidates get their figures and hardly anything else.
+
+    Re-ranking asks for this, and what it is calibrated on: both see the same figures.
+    """
+    return dataclasses.replace(settings, top_k=n, k_colors=0, pictures=("clean",))
 
 
 class QueryExplainer:
@@ -106,7 +124,8 @@ class QueryExplainer:
         self._chips: dict[str, Chip] = {}
         self._aids: dict[str, int] = {}
         self._records: dict[int, dict[str, Any]] = {}
-        self._manager: ReviewManager = build_manager(HostPlugin(self))
+        self._manager: ReviewManager = build_manager(_KeepingPlugin(self))
+        self._keeping = False
         self._fingerprint = model.hosted.embedding_model.fingerprint()
         self._by_pair = settings.explainer == _BY_PAIR
         self._rivals: tuple[str, ...] = ()
@@ -118,6 +137,7 @@ class QueryExplainer:
         if not self._by_pair and len(known) < len(ranked.candidates):
             known = {}  # an explainer that compares a candidate with its rivals has to see all of them
         rest = tuple(item for item in ranked.candidates if item.rank not in known)
+        self._keeping = True
         explanations = self._manager.explain(dataclasses.replace(ranked, candidates=rest), request_of(self._settings))
         found = {item.rank: item for item in explanations}
         for item in ranked.candidates:
@@ -135,7 +155,10 @@ class QueryExplainer:
         """Return one record for each of the `top_k` best candidates, in rank order, and keep nothing."""
         ranked = self._ranked("half_cosine")
         explanations = self._manager.explain(ranked, request_of(self._settings))
-        return [{**item.record, "status": item.status.value} for item in explanations]
+        return [
+            {**item.record, "status": item.status.value, "errors": [item.failure.to_json()] if item.failure else []}
+            for item in explanations
+        ]
 
     def _ranked(self, score_scale: str) -> RankedQuery:
         match = self._match
@@ -168,16 +191,24 @@ class QueryExplainer:
                 candidate = candidates[explanation.rank]
                 self._records[explanation.rank] = self._kept(ranked_query, candidate, explanation)
 
+    def keep_early(self, ranked_query: RankedQuery, explanation: Explanation) -> None:
+        """Keep an explanation before the others are there, so that a process that ends has not worked for nothing."""
+        if self._keeping and explanation.status is Status.READY:
+            self.attach(ranked_query, [explanation])
+
     def _kept(self, ranked: RankedQuery, candidate: Candidate, explanation: Explanation) -> dict[str, Any]:
         record, pictures = pair_record(ranked, candidate, explanation, self._facts(ranked, candidate))
         query, duuid = ranked.query.annotation_id, candidate.annotation.annotation_id
+        # stands until the host's own pictures are gone, for the query after a process that ended in between
+        harmless("noting that a pair may be drawn otherwise", self._shelf.note_plain, query, duuid)
         try:
             record = self._shelf.write_pair(query, duuid, record, pictures)
         except StoreError as error:
             logger.warning("%s", error)
             failure = Failure(code="EXPLANATION_NOT_KEPT", message=str(error), retryable=True)
-            return with_failure(record, failure)
-        self._forget(self._aids[query], self._aids[duuid])
+            record = with_failure(record, failure)
+        self._forget(self._aids[query], self._aids[duuid])  # what the host has drawn before may be of a former box
+        self._shelf.take_note(query, duuid)
         return record
 
     def _show_again(self, ranked: RankedQuery, candidate: Candidate) -> None:
@@ -226,6 +257,21 @@ class QueryExplainer:
             logger.debug("no chip of %s: %s", annotation_id, error)
             return ""
         return chip.sha256 if chip else ""
+
+
+class _KeepingPlugin(HostPlugin):
+    """Hands explanations over as soon as each is finished, and all of them in the end."""
+
+    def __init__(self, explainer: QueryExplainer) -> None:
+        super().__init__(explainer)
+        self._explainer = explainer
+
+    @hookimpl
+    def explanation_finished(  # type: ignore[override]
+        self, ranked_query: RankedQuery, explanation: Explanation
+    ) -> None:
+        """Keep it."""
+        self._explainer.keep_early(ranked_query, explanation)
 
 
 def in_words(error: BaseException) -> Failure:

@@ -25,7 +25,7 @@ from .seams import attach
 from .shared_models import SharedModels
 from .stage import RankingStage
 
-__all__ = ["Installation", "PLUGIN_MODULE", "install"]
+__all__ = ["Installation", "PLUGIN_MODULE", "imported", "install"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def install(plugin: ModuleType | None = None, *, ibs: Any = None) -> Installatio
         HostError: the module has no ``MiewIdRequest`` or ``MiewIdConfig``.
     """
     with _lock:
-        module = plugin if plugin is not None else _imported(PLUGIN_MODULE)
+        module = plugin if plugin is not None else imported(PLUGIN_MODULE)
         installation: Installation | None = getattr(module, _HERE, None)
         if installation is None:
             installation = _install(module)
@@ -185,7 +185,12 @@ def _inject(ibs: Any) -> None:
     ibs.load_plugin_module(SimpleNamespace(CLASS_INJECT_KEY=key))
 
 
-def _imported(name: str) -> ModuleType:
+def imported(name: str) -> ModuleType:
+    """Import a module of the host.
+
+    Raises:
+        HostUnavailable: it cannot be imported.
+    """
     try:
         return importlib.import_module(name)
     except Exception as error:  # the host's plugins raise nearly anything while they are imported

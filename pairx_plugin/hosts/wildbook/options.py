@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import stat
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from pairx_hooks.errors import nearest
 
 from ...errors import SettingsError
 from ...settings import PREFIX, Settings
+from .reranking_options import RANGES, Reranking, checked_number, shown, without_effect
 
 __all__ = [
     "FLAG",
@@ -47,27 +47,7 @@ _FIXED = ("explain", "pictures")  # the flag itself, and what the host decides
 _OFF = ("", "0", "false", "no", "off", "none", "null")
 _ALIASES = ("MiewId_", "MiewIdConfig_")  # prefixes that the host takes off a key
 _FILES = (f"{PREFIX}calibration", f"{PREFIX}layer_choice")
-_LONGEST, _LARGEST_FILE = 200, 16_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reranking:
-    """Re-ranking by plausibility, with the host's own parameter names.
-
-    Attributes:
-        shortlist_k: how many candidates are looked at, best first.
-        alpha: weight of the host's score, in [0, 1]; the plausibility has the rest.
-        sigmoid_k, sigmoid_x0: slope and middle of the curve that stretches plausibility to [0, 1].
-    """
-
-    shortlist_k: int = 20
-    alpha: float = 0.8
-    sigmoid_k: float = 10.0
-    sigmoid_x0: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("shortlist_k", "alpha", "sigmoid_k", "sigmoid_x0"):
-            object.__setattr__(self, name, _checked_number(name, getattr(self, name), *_RERANK_RANGES[name]))
+_LARGEST_FILE = 16_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +59,7 @@ class Options:
         settings: of the explanation; the defaults where `failure` is there.
         reranking: None unless it was asked for.
         failure: why nothing can be explained although it was asked for.
-        warnings: names of settings that nobody knows, such as a misspelt one.
+        warnings: names of settings that nobody knows, such as a misspelt one, and values without effect.
     """
 
     explain: bool = False
@@ -89,12 +69,6 @@ class Options:
     warnings: tuple[Failure, ...] = ()
 
 
-_RERANK_RANGES: Mapping[str, tuple[type, float, float]] = {
-    "shortlist_k": (int, 0, 10_000),
-    "alpha": (float, 0.0, 1.0),
-    "sigmoid_k": (float, 0.0, 1_000.0),
-    "sigmoid_x0": (float, 0.0, 1.0),
-}
 OFF = Options()
 
 
@@ -156,11 +130,11 @@ def canonical(key: str, value: Any) -> Any:
     """
     name = key[len(PREFIX) :]
     if key == REFUSED:
-        return _shown(value)
+        return shown(value)
     if name == "rerank":
         return _as_bool(value)
-    if name in _RERANK_RANGES:
-        return _checked_number(name, value, *_RERANK_RANGES[name])
+    if name in RANGES:
+        return checked_number(name, value, *RANGES[name])
     if key == LAYER_KEY:
         name = "layers"
     if name == "options" and isinstance(value, str):
@@ -181,7 +155,7 @@ def read_options(values: Mapping[str, Any]) -> Options:
     warnings = tuple(_unknown(key, given[key], known) for key in given if key not in known)
     try:
         if flag_is_on(given.get(REFUSED)):
-            raise SettingsError(_shown(given[REFUSED]))
+            raise SettingsError(shown(given[REFUSED]))
         settings = _settings(given)
         for key in option_defaults():
             if given.get(key) is not None:
@@ -189,8 +163,9 @@ def read_options(values: Mapping[str, Any]) -> Options:
         for key in _FILES:
             _check_file(key, getattr(settings, key[len(PREFIX) :]))
         reranking = _reranking(given)
+        warnings += without_effect(reranking)
     except Exception as error:
-        told = str(error) if isinstance(error, SettingsError) else f"an option cannot be read: {_shown(error):.300}"
+        told = str(error) if isinstance(error, SettingsError) else f"an option cannot be read: {shown(error):.300}"
         message = told.encode("utf-8", "backslashreplace").decode("utf-8")  # it becomes a part of the configuration
         return Options(explain=True, failure=Failure(code=SettingsError.code, message=message), warnings=warnings)
     return Options(explain=True, settings=settings, reranking=reranking, warnings=warnings)
@@ -218,7 +193,7 @@ def _check_file(key: str, path: str) -> None:
         return
     if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
         raise SettingsError(
-            f"option '{key}' names {_shown(path)!r}, which is no file of at most {_LARGEST_FILE // 1_000_000} MB"
+            f"option '{key}' names {shown(path)!r}, which is no file of at most {_LARGEST_FILE // 1_000_000} MB"
         )
 
 
@@ -242,7 +217,7 @@ def _reranking(given: Mapping[str, Any]) -> Reranking | None:
 def _unknown(key: str, value: Any, known: set[str]) -> Failure:
     return Failure(
         code="SETTING_UNKNOWN",
-        message=f"'{key}' (value {_shown(value)!r}) is no option and was not read{nearest(key, known)}; "
+        message=f"'{key}' (value {shown(value)!r}) is no option and was not read{nearest(key, known)}; "
         f"known: {', '.join(sorted(known - {REFUSED}))}",
     )
 
@@ -252,29 +227,14 @@ def _as_bool(value: Any) -> bool:
         return flag_is_on(value)
     if value is None or (isinstance(value, (bool, int, float)) and value in (0, 1)):
         return bool(value)
-    raise SettingsError(f"option '{PREFIX}rerank' must be true or false, not {type(value).__name__} {_shown(value)!r}")
-
-
-def _checked_number(name: str, value: Any, kind: type, least: float, most: float) -> Any:
-    try:
-        number = kind(value.strip() if isinstance(value, str) else value)
-        fits = not isinstance(value, bool) and (isinstance(value, str) or number == value) and math.isfinite(number)
-    except (TypeError, ValueError, OverflowError):
-        fits = False
-    if not fits or not least <= number <= most:
-        wanted = "a whole number" if kind is int else "a number"
-        raise SettingsError(
-            f"option '{PREFIX}{name}' must be {wanted} from {least:g} to {most:g}, "
-            f"not {type(value).__name__} {_shown(value)!r}"
-        )
-    return number
+    raise SettingsError(f"option '{PREFIX}rerank' must be true or false, not {type(value).__name__} {shown(value)!r}")
 
 
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text or "{}")
     except ValueError as error:
-        raise SettingsError(f"option '{PREFIX}options' must be a JSON object, not {_shown(text)!r}: {error}") from error
+        raise SettingsError(f"option '{PREFIX}options' must be a JSON object, not {shown(text)!r}: {error}") from error
 
 
 def _plain(value: Any) -> Any:
@@ -284,11 +244,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return json.dumps(value, sort_keys=True, allow_nan=False) if value else ""
     return value
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = value if isinstance(value, str) else repr(value)
-    except Exception:  # a foreign object's repr may raise
-        text = f"(a {type(value).__name__})"
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

@@ -7,11 +7,13 @@ says by default: a host with the flag off makes the same keys as a host without 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .options import (
     FLAG,
+    OFF,
     REFUSED,
     Options,
     canonical,
@@ -24,6 +26,8 @@ from .options import (
 from .seams import harmless
 
 __all__ = ["OPTIONS_ATTRIBUTE", "options_of", "with_our_parameters", "with_our_values"]
+
+logger = logging.getLogger(__name__)
 
 OPTIONS_ATTRIBUTE = "pairx_options"
 
@@ -44,12 +48,7 @@ def with_our_parameters(
 
     def get_param_info_list(config: Any) -> list[Any]:
         theirs = listed(config)
-        known = {item.varname for item in theirs}
-        ours = [param_info(FLAG, flag_is_on(server.get(FLAG, False)), type_=None, hideif=_flag_is_off)]
-        for key, default in option_defaults().items():
-            if key not in known:  # newer plugins of the host have some of them, for a re-ranking of their own
-                ours.append(param_info(key, default, type_=None, hideif=_hidden_while_default(key, default)))
-        return [*theirs, *ours]
+        return [*theirs, *harmless("adding the explanation options", _ours, theirs, param_info, server, otherwise=())]
 
     return get_param_info_list
 
@@ -73,6 +72,10 @@ def with_our_values(new: Callable[..., Any], server: Mapping[str, Any]) -> Calla
         else:
             args = (*args[: place[1]], values, *args[place[1] + 1 :])
         request = new(cls, depc, *args, **kwargs)
+        if options.explain and not hasattr(getattr(request, "config", None), FLAG):
+            # its pictures would lie among those of queries with the flag off
+            logger.error("the host's configuration does not know '%s'; nothing is explained", FLAG)
+            options = OFF
         setattr(request, OPTIONS_ATTRIBUTE, options)
         return request
 
@@ -85,6 +88,15 @@ def options_of(request: Any) -> Options:
     if isinstance(options, Options):
         return options
     return read_options(getattr(request, "params", None) or {})
+
+
+def _ours(theirs: list[Any], param_info: ParamInfo, server: Mapping[str, Any]) -> list[Any]:
+    known = {item.varname for item in theirs}
+    ours = [param_info(FLAG, flag_is_on(server.get(FLAG, False)), type_=None, hideif=_flag_is_off)]
+    for key, default in option_defaults().items():
+        if key not in known:  # newer plugins of the host have some of them, for a re-ranking of their own
+            ours.append(param_info(key, default, type_=None, hideif=_hidden_while_default(key, default)))
+    return ours
 
 
 def _place_of_cfgdict(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:

@@ -4,9 +4,10 @@ new score = alpha x host's score + (1 - alpha) x plausibility, for the shortlist
 keeps it behind. A candidate whose explanation failed, or whose links cannot be judged, keeps its score: a failure of
 ours is no evidence against an animal. Where nothing could be explained, no score changes.
 
-Plausibility counts here only where it was calibrated on the host's own decisions (``pairx-plugin calibrate``, and the
-option `pairx_calibration`): figures in arbitrary units must not move a ranking, so without a calibration that fits the
-network, the layer and the settings, re-ranking is refused. The calibrated figure is the likelihood ratio as a share,
+Plausibility counts here only where it was calibrated on the host's own decisions (``python -m
+pairx_plugin.cli.calibrate_wildbook``, or a file that the option `pairx_calibration` names): figures in arbitrary units
+must not move a ranking, so without a calibration that fits the network, the layer and the settings, re-ranking is
+refused. The calibrated figure is the likelihood ratio as a share,
 ratio / (1 + ratio): 0.5 where such figures are as frequent among rejected pairs as among confirmed ones. It needs no
 stretching, so the host's `sigmoid_k` and `sigmoid_x0` are read and have no effect.
 
@@ -24,7 +25,8 @@ from .options import Reranking
 __all__ = ["apply_scores", "plausibility_of", "reranked_scores"]
 
 _REASONS = {
-    "": "there is no calibration; make one with `pairx-plugin calibrate` and name its file in pairx_calibration",
+    "": "there is no calibration; make one on this database's decisions with `python -m "
+    "pairx_plugin.cli.calibrate_wildbook --dbdir DATABASE`, or name a file in pairx_calibration",
     "FIGURES_DO_NOT_SEPARATE": "on the host's own decisions the figures did not tell confirmed from rejected pairs",
     "MODEL_DIFFERS": "the calibration is for another network; make it again with this one",
     "LAYER_DIFFERS": "the calibration is for another layer; make it again for this one, or explain that layer",

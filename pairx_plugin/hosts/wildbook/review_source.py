@@ -14,7 +14,7 @@ from typing import Any
 from pairx_hooks import Annotation, Candidate, Explanation, Failure, build_manager
 
 from ...chips import Chip
-from ...errors import ChipError, HostError, PairXError
+from ...errors import ChipError, PairXError
 from ...report import Note
 from ...review import (
     EvidenceRequest,
@@ -226,12 +226,7 @@ class WildbookReviewSource:
     def _model(self, annotation: Annotation) -> HostModel:
         """Return the network that the host has for an annotation's species, and remember its layers."""
         _aid(annotation)
-        try:
-            model = load_host_model(self._plugin, self._models, annotation.species or "")
-        except PairXError:
-            raise
-        except Exception as error:  # the host reads files of its own, or from the web
-            raise HostError(f"the host's network cannot be loaded: {type(error).__name__}: {error!s:.300}") from error
+        model = load_host_model(self._plugin, self._models, annotation.species or "")
         fingerprint = model.hosted.embedding_model.fingerprint()
         if fingerprint not in self._layers:
             self._layers[fingerprint] = choose_layers(model.hosted.embedding_model)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from .seams import harmless
+
 __all__ = ["SharedModels"]
 
 logger = logging.getLogger(__name__)
@@ -66,11 +68,12 @@ class SharedModels:
         def model(config: Any, checkpoint_path: Any = None, *args: Any, **kwargs: Any) -> Any:
             if takes_gpu and not args and not has_cuda():
                 kwargs["use_gpu"] = False
-            if not getattr(self._here, "sharing", False):
+            sharing = getattr(self._here, "sharing", False)
+            key = harmless("recognising a network", _key, config, checkpoint_path, args, kwargs) if sharing else None
+            if key is None:
                 with self._lock:
                     self.n_loads += 1
                 return get_model(config, checkpoint_path, *args, **kwargs)
-            key = _key(config, checkpoint_path, args, kwargs)
             with self._lock:
                 if key in self._networks:
                     self.n_shared += 1

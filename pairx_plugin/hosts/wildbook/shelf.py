@@ -156,8 +156,14 @@ class Shelf:
         return sorted(path.parent.name[len("dannot_uuid_") :] for path in found)
 
     def note_plain(self, query: str, candidate: str) -> None:
-        """Note that the host may draw a pair plain although a record of it is kept."""
-        (self._pair(query, candidate) / _PLAIN_FILE).touch()
+        """Note that the host's own pictures of a pair may not be those of the record that is kept.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        folder = self._pair(query, candidate)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _PLAIN_FILE).touch()
 
     def take_note(self, query: str, candidate: str) -> bool:
         """Return whether there was such a note, and remove it."""

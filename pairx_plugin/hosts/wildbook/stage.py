@@ -14,7 +14,7 @@ from pairx_hooks import Failure, Status
 
 from .annotations import best_candidates, uuid_text
 from .answers import ANSWER_KEY, AnswerCollector, answer, summary_of
-from .explaining import HostModel, QueryExplainer, in_words, load_host_model
+from .explaining import HostModel, QueryExplainer, figures_alone, in_words, load_host_model
 from .options import Options, Reranking
 from .own_files import files_of, with_own_files
 from .parameters import options_of
@@ -152,9 +152,7 @@ class RankingStage:
         told = dataclasses.asdict(reranking)
         before = [float(score) for score in match.annot_score_list]
         shortlist = best_candidates(match.daid_list, before, reranking.shortlist_k)
-        settings = dataclasses.replace(
-            options.settings, top_k=reranking.shortlist_k, k_colors=0, pictures=("clean",)
-        )
+        settings = figures_alone(options.settings, reranking.shortlist_k)
         try:
             explainer = self._explainer(request, match, dataclasses.replace(options, settings=settings), model)
             records = explainer.judge()

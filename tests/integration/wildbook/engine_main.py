@@ -37,7 +37,7 @@ def main(database: str) -> None:
         job = ibs.start_identify_annots_query(
             query_annot_uuid_list=uuids[:1], database_annot_uuid_list=uuids, query_config_dict=config
         )
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 900
         while ibs.get_job_status(job)["jobstatus"] not in ("completed", "exception"):
             if time.monotonic() > deadline:
                 raise TimeoutError(str(ibs.get_job_status(job)))

@@ -87,22 +87,27 @@ def _not_there(*args, **kwargs):
     raise NotImplementedError("the checkout of wbia-plugin-miew-id has no submodule 'pairx'")
 
 
-def make_database(folder: Path):
+def some_rows(species=(SPECIES,), n_individuals=N_INDIVIDUALS, n_each=N_EACH):
+    """Return annotations of the sample data: `n_each` of each of `n_individuals` of each species."""
+    rows = {name: {} for name in species}
+    for row in load_annotations():
+        if row.species in rows:
+            rows[row.species].setdefault(row.name, []).append(row)
+    return [row for of in rows.values() for name in sorted(of)[:n_individuals] for row in of[name][:n_each]]
+
+
+def make_database(folder: Path, chosen=None):
     """Make a database of sample photographs and return its controller, open."""
     import wbia
 
     ibs = wbia.opendb(dbdir=str(folder), allow_newdir=True, use_cache=False, web=False)
-    rows = {}
-    for row in load_annotations():
-        if row.species == SPECIES:
-            rows.setdefault(row.name, []).append(row)
-    chosen = [row for name in sorted(rows)[:N_INDIVIDUALS] for row in rows[name][:N_EACH]]
+    chosen = some_rows() if chosen is None else chosen
     gids = ibs.add_images([str(row.file_path) for row in chosen])
     ibs.add_annots(
         gids,
         bbox_list=[(row.x, row.y, row.w, row.h) for row in chosen],
         theta_list=[row.theta for row in chosen],
-        species_list=[SPECIES] * len(chosen),
+        species_list=[row.species for row in chosen],
         name_list=[row.name for row in chosen],
         viewpoint_list=[row.viewpoint for row in chosen],
     )

@@ -48,7 +48,7 @@ def run_engine(database, folder, **environment):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1500,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
     assert lines, done.stdout[-3000:] + done.stderr[-5000:]
@@ -79,6 +79,37 @@ def test_engine_without_the_plugin_is_told_by_the_missing_answer(database, tmp_p
     assert told["answer"] == 404
 
 
+def test_process_that_is_killed_leaves_whole_records_and_the_next_one_goes_on(attached_host, tmp_path):
+    import host_files
+
+    database, asked = tmp_path / "db", json.dumps({"pairx_top_k": 8})
+    cache = Path(host_files.make_database(database).cachedir)
+    command = [sys.executable, str(HERE / "query_main.py"), str(database), asked]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
+        deadline = time.monotonic() + 900
+        while len(kept := list(cache.glob("query_match/*/*/*/pairx_explanation.json"))) < 2:
+            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
+            time.sleep(0.02)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    before = {}
+    for path in cache.glob("query_match/*/*/*/pairx_explanation.json"):
+        record = json.loads(path.read_text())
+        assert record["status"] == "ready" and len(record["host"]["files"]) == 3
+        assert all((path.parent / name).stat().st_size > 1000 for name in record["host"]["files"].values())
+        before[record["host"]["dannot_uuid"]] = record["created"]
+    assert len(before) >= len(kept) and not list(cache.glob("query_match/*/*/pairx_query.json"))
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=1500)
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("RESULT"))
+    (entry,) = json.loads(line[len("RESULT"):])["entries"]
+    assert entry["pairx"]["status"] == "ready" and entry["pairx"]["n_explained"] == 8
+    again = {record["host"]["dannot_uuid"]: record["created"] for record in entry["pairx"]["explanations"]}
+    assert {name: again[name] for name in before} == before  # what was whole was used and not made again
+    assert all(flag is True for flag in entry["dannot_extern_list"])
+
+
 class Server:
     """The host's web server and its engines, started as the README says."""
 
@@ -101,11 +132,11 @@ class Server:
     def ask(self, rule, **form):
         """Send a request; return the host's response, or bytes where it is no JSON."""
         data = urllib.parse.urlencode(form).encode() if form else None
-        with urllib.request.urlopen(self.address + rule, data, timeout=60) as answer:
+        with urllib.request.urlopen(self.address + rule, data, timeout=300) as answer:
             content = answer.read()
         return json.loads(content)["response"] if "json" in answer.headers["Content-Type"] else content
 
-    def wait(self, seconds=240):
+    def wait(self, seconds=900):
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -136,7 +167,7 @@ def test_server_started_as_the_readme_says_explains_jobs_by_default(database, tm
             database_annot_uuid_list=json.dumps(uuids),
             query_config_dict=json.dumps({"pipeline_root": "MiewId", "pairx_top_k": "1"}),
         )
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 900
         while server.ask(f"/api/engine/job/status/?jobid={job}")["jobstatus"] not in ("completed", "exception"):
             assert time.monotonic() < deadline, server.log.read_text()[-5000:]
             time.sleep(0.5)

@@ -67,7 +67,7 @@ def test_reranking_without_a_calibration_is_refused_and_changes_no_score(host):
     now = host.ask(pairx_explain=True, pairx_rerank=True, pairx_top_k=1)
     told = now.entry["pairx"]["reranking"]
     assert told["n_judged"] == 0 and told["failure"]["code"] == "CALIBRATION_REFUSED"
-    assert "pairx-plugin calibrate" in told["failure"]["message"]
+    assert "calibrate_wildbook" in told["failure"]["message"]
     assert (now.entry["annot_score_list"] == host.before.entry["annot_score_list"]).all()
     assert now.entry["pairx"]["n_explained"] == 1
 

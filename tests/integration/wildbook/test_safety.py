@@ -75,6 +75,25 @@ def test_broken_options_leave_the_request_to_the_host(host, monkeypatch):
     assert now.config == host.before.config
 
 
+def test_broken_parameters_leave_the_configuration_to_the_host(host, monkeypatch):
+    from pairx_plugin.hosts.wildbook import parameters
+
+    monkeypatch.setattr(parameters, "option_defaults", broken)
+    for options in ({}, {"pairx_explain": True}):
+        now = host.ask(**options)
+        assert_as_without_us(host, now)
+        assert now.config == host.before.config and "pairx" not in now.entry
+
+
+def test_network_that_cannot_be_recognised_is_read_as_without_us(host, monkeypatch):
+    from pairx_plugin.hosts.wildbook import shared_models
+
+    monkeypatch.setattr(shared_models, "_key", broken)
+    now = host.ask(pairx_explain=True, pairx_top_k=1)
+    assert (now.entry["annot_score_list"] == host.before.entry["annot_score_list"]).all()
+    assert now.entry["pairx"]["status"] == "ready"
+
+
 def test_broken_pictures_leave_plain_ones_and_the_record(host, monkeypatch):
     monkeypatch.setattr(pictures, "decode", broken)
     now = host.ask(pairx_explain=True, pairx_top_k=2)
@@ -137,6 +156,28 @@ def test_full_disk_costs_the_pictures_and_not_the_record(host, monkeypatch, enco
     (record,) = encoded(now.entry["pairx"])["explanations"]
     assert record["status"] == "partial" and record["errors"][-1]["code"] == "EXPLANATION_NOT_KEPT"
     assert record["errors"][-1]["retryable"] is True and record["num_matches"] > 0
+
+
+def test_full_disk_leaves_no_picture_of_a_former_box(host, monkeypatch):
+    """The host's own cache of pictures knows no boxes, and a record that cannot be written must not hide that."""
+    first = host.ask(pairx_explain=True, pairx_top_k=1)
+    best = host.aid(host.best(first.entry)[0])
+    x, y, width, height = host.ibs.get_annot_bboxes(best)
+
+    def no_room(path, data):
+        raise OSError(28, "No space left on device")
+
+    try:
+        host.ibs.set_annot_bboxes([best], [(x + 20, y + 10, width - 40, height - 20)])
+        with monkeypatch.context() as patch:
+            patch.setattr(shelf, "write_whole", no_room)
+            _, entry = host.graph(pairx_explain=True, pairx_top_k=1)
+        assert entry["pairx"]["explanations"][0]["errors"][-1]["code"] == "EXPLANATION_NOT_KEPT"
+        thumbs = host.thumbs()
+        assert thumbs[best, "clean"] != first.thumbs[best, "clean"]
+        assert thumbs[best, "matches"] == thumbs[best, "clean"]  # plain, as the host draws what is not explained
+    finally:
+        host.ibs.set_annot_bboxes([best], [(x, y, width, height)])
 
 
 def test_failure_is_tried_again_and_then_shown(host, monkeypatch):
