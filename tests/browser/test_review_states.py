@@ -118,7 +118,7 @@ def test_stale_evidence_is_made_anew_when_asked(serve, open_page):
 
 
 def test_part_of_an_explanation_is_shown_as_such_when_its_time_is_up(serve, open_page):
-    server = serve({1: "slow"}, time_limit=0.3)
+    server = serve({1: "slow"}, time_limit=3)  # long enough for all but what waits for the gate
     page = open_page(server)
     EXPECT(state(page)).to_have_class(re.compile("state-part"))
     EXPECT(state(page)).to_contain_text("The lines are ready; there are no colours.")
@@ -204,6 +204,21 @@ def test_restarted_server_is_written_to_again(serve, open_page):
     server._server.app._secret = b"another one, as after a restart"
     page.keyboard.press("1")
     EXPECT(page.locator("#candidate-1 .badge-match")).to_be_visible()
+
+
+def test_writes_that_are_refused_at_once_are_all_sent_again(serve, open_page):
+    server = serve()
+    page = open_page(server)
+    EXPECT(page.locator("#state")).to_be_empty()
+    server._server.app._secret = b"another one, as after a restart"
+    outcomes = page.evaluate(
+        """async () => {
+            const { send } = await import("/review/static/api.js");
+            const three = await Promise.allSettled([1, 2, 3].map(() => send("POST", "/explanations", {})));
+            return three.map((one) => one.reason.status);
+        }"""
+    )
+    assert 403 not in outcomes and outcomes == [outcomes[0]] * 3  # the body is wrong, and that is what is said
 
 
 def test_keys_rest_while_somebody_types_and_say_so(serve, open_page):

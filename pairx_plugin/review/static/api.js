@@ -20,8 +20,9 @@ export const read = (path) => send("GET", path);
 
 /** Send a request to the API and return the JSON of its answer. */
 export async function send(method, path, body, headers = {}) {
+  const used = csrf;
   let answer = await attempt(method, path, body, headers);
-  if (answer.status === 403 && method !== "GET" && (await renewed())) answer = await attempt(method, path, body, headers);
+  if (answer.status === 403 && method !== "GET" && (await renewed(used))) answer = await attempt(method, path, body, headers);
   const found = await answer.json().catch(() => null);
   if (answer.status === 401) window.location.reload();
   if (!answer.ok) throw new Refusal(answer.status, found);
@@ -45,15 +46,17 @@ async function attempt(method, path, body, headers) {
   }
 }
 
-/** The server was started anew: its word for writes is another one now. */
-async function renewed() {
+/**
+ * The server was started anew: its word for writes is another one now. Return whether there is another one than the
+ * one that was used; a second request that was refused beside the first may find it renewed already.
+ */
+async function renewed(used) {
+  if (csrf !== used) return true;
   try {
     const answer = await fetch(`${page.api}/session`);
-    const fresh = (await answer.json()).csrf;
-    const other = Boolean(fresh) && fresh !== csrf;
-    csrf = fresh || csrf;
-    return other;
+    csrf = (await answer.json()).csrf || csrf;
   } catch {
     return false;
   }
+  return csrf !== used;
 }
