@@ -18,9 +18,11 @@ from .backbones import create_bare_timm, create_bare_torchvision
 from .checkpoints import SUFFIXES, load_state_dict, read_state_dict
 from .checks import cause_of
 from .embedding import EmbeddingModel
+from .file_stamps import cache_key, files_beside, stamps_of
 from .hub import load_from_hub
+from .hugging_face import load_vision_model
 from .layers import MIN_CELLS
-from .miewid_files import find_config, find_weights, load_miewid, read_config
+from .miewid_files import find_weights, load_miewid, read_config
 
 SAMPLE_PACKAGE = "pairx_sample_data"
 
@@ -39,7 +41,7 @@ class ModelDescription:
 
     Attributes:
         model_id: the id.
-        source: "shipped", "hub", "file", "timm" or "torchvision".
+        source: "shipped", "hub", "file", "timm", "torchvision" or "transformers".
         summary: one sentence for people.
         options: names that :meth:`ModelCatalogue.load` takes for it.
         needs: extras of this distribution to install for it.
@@ -65,14 +67,17 @@ _SOURCES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "hub": ("A model on the Hugging Face hub, through transformers.", ("revision",), "miewid"),
     "timm": ("A timm backbone, random unless pretrained=True.", ("pretrained", "checkpoint"), "models"),
     "torchvision": ("A torchvision backbone, likewise.", ("pretrained", "checkpoint"), "models"),
+    "transformers": ("A vision model of transformers, from the hub or a folder.", ("pooling", "revision"), "miewid"),
 }
+_LIBRARIES = ("timm", "torchvision", "transformers")
 
 
 class ModelCatalogue:
     """Loads models by id and keeps them for its own lifetime, so that one process loads each once.
 
     Ids: ``sample`` (the shipped checkpoint), the path of a MiewID checkpoint file or folder, a Hugging Face
-    id such as ``conservationxlabs/miewid-msv3``, ``timm:NAME``, ``torchvision:NAME``.
+    id such as ``conservationxlabs/miewid-msv3``, ``timm:NAME``, ``torchvision:NAME``, and ``transformers:ID`` for a
+    vision model that needs no code of its own, such as ``transformers:facebook/dinov2-base``.
 
     Args:
         sample_folder: folder of the shipped checkpoint; found in the sample data's package when None.
@@ -84,7 +89,7 @@ class ModelCatalogue:
         self._lock = threading.RLock()
 
     def ids(self) -> list[str]:
-        """Return the ids that are known by name; paths and ``timm:``, ``torchvision:`` names come on top."""
+        """Return the ids that are known by name; paths and the libraries' names come on top."""
         return ["sample", *_HUB_SUMMARIES]
 
     def describe(self, model_id: str | Path) -> ModelDescription:
@@ -109,8 +114,8 @@ class ModelCatalogue:
             id_or_path: see :class:`ModelCatalogue`.
             **overrides: settings of :class:`EmbeddingModel` (`input_size`, `mean`, `std`, `preprocess`,
                 `channel_order`, `default_layer`) instead of the model's own; `device`; and by source
-                `trust_remote_code` and `revision` (hub), `model_name` and `config` (checkpoints),
-                `pretrained` and `checkpoint` (timm, torchvision). None stands for "not given".
+                `trust_remote_code` and `revision` (hub), `model_name` and `config` (checkpoints), `pretrained` and
+                `checkpoint` (timm, torchvision), `pooling` and `revision` (transformers). None stands for "not given".
 
         Returns:
             The model in evaluation mode, its weights as float32 unless the hub gives others.
@@ -132,7 +137,7 @@ class ModelCatalogue:
                 )
         _check_values(given)
         with self._lock:
-            key, stamps = _cache_key(text, given), _stamps(self._files(text, description.source, given))
+            key, stamps = cache_key(text, given), stamps_of(self._files(text, description.source, given))
             if key is not None and key in self._loaded and self._loaded[key][0] == stamps:
                 return self._loaded[key][1]
             model = self._load(text, description.source, given)
@@ -149,7 +154,7 @@ class ModelCatalogue:
         if text == "sample":
             return "shipped"
         prefix, colon, name = text.partition(":")
-        if colon and prefix in ("timm", "torchvision") and name:
+        if colon and prefix in _LIBRARIES and name:
             return prefix
         if text and Path(text).expanduser().exists():
             return "file"
@@ -159,13 +164,14 @@ class ModelCatalogue:
             return "hub"
         raise ModelNotFound(
             f"model {text!r} is unknown{nearest(text, self.ids())}; known: {', '.join(self.ids())}, "
-            "'timm:NAME', 'torchvision:NAME', or the path of a MiewID checkpoint such as ./model.safetensors"
+            "'timm:NAME', 'torchvision:NAME', 'transformers:ID', or the path of a MiewID checkpoint such as "
+            "./model.safetensors"
         )
 
     def _load(self, text: str, source: str, given: dict[str, Any]) -> EmbeddingModel:
         loaders: dict[str, Callable[[str, dict[str, Any]], Loaded]] = {
             "shipped": self._load_sample, "file": _load_file, "hub": _load_hub,
-            "timm": _load_bare, "torchvision": _load_bare,
+            "timm": _load_bare, "torchvision": _load_bare, "transformers": _load_vision,
         }
         network, settings, notes = loaders[source](text, given)
         settings = {**settings, **{name: given[name] for name in _SETTINGS if name in given}}
@@ -200,10 +206,13 @@ class ModelCatalogue:
         """Return the files behind a model: another content is another model."""
         if source == "hub":
             return []
+        if source == "transformers":
+            folder = Path(text.partition(":")[2]).expanduser()
+            return files_beside(folder) if folder.is_dir() else []
         if source == "shipped":
-            return _files_beside(self._sample())
+            return files_beside(self._sample())
         path, config = (text if source == "file" else given.get("checkpoint")), given.get("config")
-        files = [] if path is None else _files_beside(Path(path).expanduser())
+        files = [] if path is None else files_beside(Path(path).expanduser())
         return [*files, Path(config)] if isinstance(config, (str, Path)) and Path(config).is_file() else files
 
 
@@ -225,6 +234,12 @@ def _load_hub(text: str, given: dict[str, Any]) -> Loaded:
         text, trust_remote_code=given.get("trust_remote_code", False), revision=given.get("revision")
     )
     return network, settings, ["Loaded by the repository's own code, through transformers."]
+
+
+def _load_vision(text: str, given: dict[str, Any]) -> Loaded:
+    return load_vision_model(
+        text.partition(":")[2], pooling=given.get("pooling", "class"), revision=given.get("revision")
+    )
 
 
 def _load_bare(text: str, given: dict[str, Any]) -> Loaded:
@@ -269,25 +284,3 @@ def _miewid_layer(model: EmbeddingModel) -> str | None:
     enough = min(model.input_size) >= MIN_CELLS * _MIEWID_STRIDE
     has_layer = _MIEWID_LAYER in dict(model.network.named_modules())
     return _MIEWID_LAYER if enough and has_layer else None
-
-
-def _files_beside(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(entry for entry in path.iterdir() if entry.is_file())
-    config = find_config(path)
-    return [entry for entry in (path, config) if entry is not None and entry.is_file()]
-
-
-def _stamps(files: list[Path]) -> list[tuple[str, int, int]]:
-    return [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
-
-
-def _cache_key(text: str, given: dict[str, Any]) -> Any:
-    """Return what tells requests apart; None for options that cannot be compared, such as a mapping."""
-    options = sorted(given.items())
-    key = (text, tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in options))
-    try:
-        hash(key)
-    except TypeError:
-        return None
-    return key

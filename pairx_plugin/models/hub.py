@@ -45,7 +45,7 @@ def load_from_hub(
     try:
         network = transformers.AutoModel.from_pretrained(source, trust_remote_code=True, **options)
     except Exception as error:  # transformers, the network and the repository's code all have their own
-        raise _loading_error(source, error) from error
+        raise loading_error(source, error) from error
     if not isinstance(network, nn.Module):
         raise ModelError(
             f"{source!r} loaded as {type(network).__name__}, which is no torch.nn.Module; give another model"
@@ -62,7 +62,8 @@ def _settings(config: Any) -> dict[str, Any]:
     return {}
 
 
-def _loading_error(source: str, error: Exception) -> ModelError:
+def loading_error(source: str, error: Exception) -> ModelError:
+    """Return what transformers raised in words: the repository could not be fetched, or does not load."""
     cause = cause_of(error)
     if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _NETWORK_PACKAGES:
         return ModelNotFound(

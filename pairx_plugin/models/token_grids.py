@@ -1,7 +1,7 @@
 """Transformers' tokens as places on the image: which outputs are grids of tokens, and how they become feature maps.
 
 A ViT returns (B, N, C): class and register tokens first, then one token per patch, row by row. A Swin returns
-(B, h, w, C). Explanations match cells of (B, C, h, w). Neither timm nor torchvision is imported here.
+(B, h, w, C). Explanations match cells of (B, C, h, w). No library of models is imported here.
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ _WINDOWED: tuple[Kind, ...] = (
     ("timm.models.swin_transformer_v2", "SwinTransformerV2"),
 )
 _SWIN_CR = ("timm.models.swin_transformer_v2_cr", "SwinTransformerV2Cr")
+# Of the library transformers, each with its tokens before the first patch, registers aside.
+_HUGGING_FACE: dict[Kind, int] = {
+    ("transformers.models.vit.modeling_vit", "ViTModel"): 1,
+    ("transformers.models.deit.modeling_deit", "DeiTModel"): 2,
+    ("transformers.models.dinov2.modeling_dinov2", "Dinov2Model"): 1,
+    ("transformers.models.dinov2_with_registers.modeling_dinov2_with_registers", "Dinov2WithRegistersModel"): 1,
+    ("transformers.models.dinov3_vit.modeling_dinov3_vit", "DINOv3ViTModel"): 1,
+    ("transformers.models.clip.modeling_clip", "CLIPVisionModel"): 1,
+}
 _TORCHVISION_VIT = ("torchvision.models.vision_transformer", "VisionTransformer")
 _TORCHVISION_SWIN = ("torchvision.models.swin_transformer", "SwinTransformer")
 
@@ -134,6 +143,10 @@ def _layout(key: str, module: Any) -> TokenLayout | None:
         return _LayoutOfBlocks(backbone_key=key, patch=patch, n_prefix=0, flat=False, blocks=blocks)
     if _is(module, _TORCHVISION_VIT):
         return TokenLayout(backbone_key=key, patch=_pair(module.patch_size), n_prefix=1, flat=True)
+    for kind, n_prefix in _HUGGING_FACE.items():
+        if _is(module, kind):
+            n_prefix += int(getattr(module.config, "num_register_tokens", 0))
+            return TokenLayout(backbone_key=key, patch=_pair(module.config.patch_size), n_prefix=n_prefix, flat=True)
     if _is(module, _TORCHVISION_SWIN):
         return TokenLayout(backbone_key=key, patch=_pair(module.features[0][0].kernel_size), n_prefix=0, flat=False)
     return None

@@ -1,24 +1,17 @@
-"""Relevance on the transformers of timm and torchvision, family by family, against the host's own forward pass."""
+"""Relevance on the transformers of three libraries, family by family, against the host's own forward pass."""
 
 from __future__ import annotations
 
-import types
-
 import pytest
 import torch
+from small_transformers import FLAT, WINDOWS, as_map, made, pictures, terms_of, watched
 from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from pairx_plugin.errors import LayerNotFound, UnsupportedArchitecture
-from pairx_plugin.models.token_grids import to_map, token_layout
 from pairx_plugin.relevance.conservation import balance_of
 from pairx_plugin.relevance.propagation import RelevanceModel
 from pairx_plugin.relevance.rules.base import Stabilizer
-from pairx_plugin.relevance.seeds import product_seeds
-
-FLAT = dict(img_size=32, patch_size=8, depth=2, embed_dim=16, num_heads=2)
-WINDOWS = dict(img_size=32, window_size=4, depths=(2, 2), embed_dim=8, num_heads=(1, 2))
 
 FAMILIES = {
     "siglip, attention pooling": ("vit_base_patch16_siglip_224", FLAT, "blocks.0"),
@@ -37,64 +30,21 @@ FAMILIES = {
     "torchvision vit": ("torchvision vit", {}, "encoder.layers.encoder_layer_0"),
     "torchvision swin, odd size": ("torchvision swin", {"img_size": (36, 52)}, "features.1"),
     "torchvision swin v2": ("torchvision swin v2", {}, "features.1.1.mlp.0"),
+    "transformers vit": ("transformers ViTModel", {}, "backbone.layers.0"),
+    "transformers deit": ("transformers DeiTModel", {}, "backbone.layers.0"),
+    "transformers dinov2": ("transformers Dinov2Model", {}, "backbone.encoder.layer.0"),
+    "transformers dinov2, eager": (
+        "transformers Dinov2Model", {"_attn_implementation": "eager"}, "backbone.encoder.layer.0"
+    ),
+    "transformers dinov2 with SwiGLU": (
+        "transformers Dinov2Model", {"use_swiglu_ffn": True}, "backbone.encoder.layer.0.mlp"
+    ),
+    "transformers dinov2 with registers": (
+        "transformers Dinov2WithRegistersModel", {"num_register_tokens": 3}, "backbone.encoder.layer.0"
+    ),
+    "transformers dinov3": ("transformers DINOv3ViTModel", {"num_register_tokens": 2}, "backbone.model.layer.0"),
+    "transformers clip": ("transformers CLIPVisionModel", {}, "backbone.encoder.layers.0"),
 }
-
-
-def from_torchvision(name):
-    models = pytest.importorskip("torchvision").models
-    if name == "torchvision vit":
-        network = models.VisionTransformer(32, 8, 2, 2, 16, 32)
-        network.heads = nn.Identity()
-        return network
-    swin = models.swin_transformer
-    newer = dict(block=swin.SwinTransformerBlockV2, downsample_layer=swin.PatchMergingV2) if "v2" in name else {}
-    network = models.SwinTransformer([4, 4], 8, [2, 2], [1, 2], [4, 4], **newer)
-    network.head = nn.Identity()
-    return network
-
-
-def made(name, options, dtype=torch.float64):
-    """Return a network of random weights in evaluation mode."""
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        if name.startswith("torchvision"):
-            network = from_torchvision(name)
-        else:
-            network = pytest.importorskip("timm").create_model(name, num_classes=0, **options)
-        with torch.no_grad():
-            for parameter in network.parameters():
-                spread = torch.randn(parameter.shape)
-                if parameter.ndim > 1 and len(parameter) > 1:
-                    parameter.copy_(spread * (1.0 / parameter[0].numel()) ** 0.5)
-                else:
-                    parameter.add_(spread * 0.1)
-    return network.eval().to(dtype)
-
-
-def pictures(options, n=2, dtype=torch.float64):
-    size = options.get("img_size", 32)
-    size = (size, size) if isinstance(size, int) else size
-    return torch.randn((n, 3, *size), generator=torch.Generator().manual_seed(1), dtype=dtype)
-
-
-def watched(network, layer, images):
-    """Return the embedding and what a layer returned."""
-    seen = []
-    handle = network.get_submodule(layer).register_forward_hook(lambda _, __, output: seen.append(output))
-    try:
-        return network(images), seen[-1]
-    finally:
-        handle.remove()
-
-
-def as_map(network, tokens, images):
-    return to_map(tokens, token_layout(network).grid(tuple(tokens.shape), tuple(images.shape[2:])))
-
-
-def terms_of(network, images):
-    with torch.no_grad():
-        embeddings = network(images)
-    return product_seeds(embeddings[:1], embeddings[1:])[1]
 
 
 def halved(values):
@@ -113,7 +63,7 @@ class Linearised(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs, name = kwargs or {}, getattr(function, "__name__", "")
-        if name in ("gelu", "silu") and is_live(args[0]):
+        if name in ("gelu", "silu", "sigmoid") and is_live(args[0]):
             return args[0] * (function(*args, **kwargs) / args[0]).detach()
         if name == "layer_norm" and is_live(args[0]):
             given = {**dict(zip(("x", "shape", "weight", "bias", "eps"), args)), **kwargs}
@@ -179,14 +129,15 @@ def test_relevance_is_accounted_for_from_the_embedding_to_the_patches(family):
     network, images = made(name, options), pictures(options)
     balance = balance_of(RelevanceModel(network, mode="corrected"), images[:1], terms_of(network, images))
     lowest = balance.layers[-1].layer_key
-    assert lowest.startswith(("patch_embed", "conv_proj", "features.0"))
+    assert lowest.startswith(("patch_embed", "conv_proj", "features.0", "backbone.embeddings.patch_embed"))
     assert all(balance.error(layer) < 1e-9 for layer in balance.layers)
 
 
 def test_with_biases_excluded_attention_alone_keeps_relevance(family):
     name, options, _ = family
     network = made(name, options)
-    constants = ("bias", "pos_embed", "pos_embedding", "_token", "latent", "position_bias_table")
+    constants = ("bias", "pos_embed", "pos_embedding", "_token", "_tokens", "latent", "position_bias_table")
+    constants += ("position_embeddings", "position_embedding.weight", "class_embedding")
     with torch.no_grad():
         for key, parameter in network.named_parameters():
             if key.endswith(constants):
@@ -211,123 +162,3 @@ def test_a_cell_of_a_window_answers_to_the_pixels_of_its_window():
             assert there[window].all() and there.sum() == 16 * 16
         else:
             assert there.sum() > 16 * 16, "the second block has shifted windows"
-
-
-SIZES = {
-    "vit of any size": ("vit_tiny_patch16_224", {**FLAT, "dynamic_img_size": True}, (32, 48), "blocks.0"),
-    "vit that pads": (
-        "vit_tiny_patch16_224", {**FLAT, "dynamic_img_size": True, "dynamic_img_pad": True}, (35, 45), "blocks.0"
-    ),
-    "eva02 of any size": ("eva02_tiny_patch14_224", {**FLAT, "dynamic_img_size": True}, (48, 32), "blocks.0"),
-    "swin of any size": ("swin_tiny_patch4_window7_224", {**WINDOWS, "strict_img_size": False}, (40, 28), "layers.0"),
-    "swin v2 of any size": ("swinv2_tiny_window8_256", {**WINDOWS, "strict_img_size": False}, (40, 28), "layers.0"),
-    "torchvision swin below a window": ("torchvision swin", {}, (32, 12), "features.1"),
-}
-
-
-@pytest.mark.parametrize("name, options, size, layer", SIZES.values(), ids=SIZES)
-def test_sizes_that_a_network_was_not_built_for(name, options, size, layer):
-    network, images = made(name, options, torch.float32), pictures({"img_size": size}, dtype=torch.float32)
-    with torch.no_grad():
-        embedding, tokens = watched(network, layer, images)
-    encoded = RelevanceModel(network, mode="corrected").forward(images, [layer])
-    assert torch.equal(encoded.embedding, embedding)
-    assert torch.equal(encoded.feature_maps[layer], as_map(network, tokens, images))
-    relevance = encoded.at_layers(terms_of(network, images), [0], [layer])[layer]
-    assert relevance.shape[2:] == encoded.feature_maps[layer].shape[2:] and relevance.isfinite().all()
-
-
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "eva02_base_patch14_224", "beit_base_patch16_224"])
-def test_one_call_of_torch_s_and_many_give_the_same_bits_as_the_host(name):
-    network, images = made(name, FLAT, torch.float32), pictures(FLAT, dtype=torch.float32)
-    found = []
-    for fused in (False, True):
-        for module in network.modules():
-            if hasattr(module, "fused_attn"):
-                module.fused_attn = fused
-        with torch.no_grad():
-            embedding = network(images)
-        encoded = RelevanceModel(network, mode="corrected").forward(images, ["blocks.0"])
-        assert torch.equal(encoded.embedding, embedding)
-        found.append(encoded.at_layers(terms_of(network, images), [0], ["blocks.0"])["blocks.0"])
-    torch.testing.assert_close(*found, rtol=1e-2, atol=1e-3 * found[0].abs().max().item())
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
-def test_half_precision_keeps_the_host_s_numbers(dtype):
-    network, images = made("eva02_tiny_patch14_224", FLAT, dtype), pictures(FLAT, dtype=dtype)
-    tokens = []
-    network.blocks[0].register_forward_hook(lambda *call: tokens.append(call[-1]))
-    with torch.no_grad():
-        embedding = network(images)
-    encoded = RelevanceModel(network, mode="corrected").forward(images, ["blocks.0"])
-    assert torch.equal(encoded.embedding, embedding)
-    feature_map = encoded.feature_maps["blocks.0"]
-    assert feature_map.dtype is dtype and feature_map.shape == (2, 16, 4, 4)
-    assert torch.equal(feature_map.flatten(2).transpose(1, 2), tokens[0][:, -16:])
-    relevance = encoded.at_layers(terms_of(network, images).float(), [0], ["blocks.0"])["blocks.0"]
-    assert relevance.shape == (1, 16, 4, 4) and relevance.dtype is torch.float32 and relevance.isfinite().all()
-
-
-def test_weights_that_steps_were_made_of_are_read_again_when_they_change():
-    network, images = made("swinv2_tiny_window8_256", WINDOWS), pictures(WINDOWS)
-    model = RelevanceModel(network, mode="corrected")
-    first = model.forward(images, []).embedding
-    attention = network.layers[0].blocks[0].attn
-    for weight in (attention.logit_scale, attention.cpb_mlp[0].weight, attention.q_bias):
-        weight.data.add_(0.5)
-    with torch.no_grad():
-        assert torch.equal(model.forward(images, []).embedding, network(images))
-    assert not torch.equal(first, network(images))
-
-
-def test_steps_that_were_put_in_are_no_layers():
-    network, images = made("eva02_tiny_patch14_224", FLAT), pictures(FLAT)
-    model = RelevanceModel(network, mode="corrected")
-    for inner in ("blocks.0.attn.core", "blocks.0.attn.qkv"):
-        with pytest.raises(LayerNotFound, match="takes no part in the forward pass as a step of its own"):
-            model.forward(images, [inner])
-
-
-def differential(options):
-    return made("vit_tiny_patch16_224", {**options, "attn_layer": "diff"})
-
-
-def gated(options):
-    network = made("vit_tiny_patch16_224", options)
-    for block in network.blocks:
-        block.attn.gate = nn.Linear(16, 16).double()
-    return network
-
-
-def parallel(options):
-    return made("vit_small_patch16_18x2_224", options)
-
-
-def crossed(options):
-    network = made("torchvision vit", {})
-    block = network.encoder.layers[0]
-    block.forward = types.MethodType(lambda self, x: self.self_attention(x, 2 * x, x, need_weights=False)[0], block)
-    return network
-
-
-REFUSED = {
-    "differential attention": (differential, r"'blocks\.0\.attn' \(timm\.layers\.diff_attention.*have: build"),
-    "gates": (gated, r"gate of attention 'blocks\.0\.attn' .*gated=False, or use another explainer"),
-    "parallel branches": (parallel, r"'stack' \(stack\) works along the batch.*another explainer"),
-    "attention to something else": (crossed, r"MultiheadAttention of one input to another has no rule.*use another"),
-}
-
-
-@pytest.mark.parametrize("make, message", REFUSED.values(), ids=REFUSED)
-def test_what_has_no_rule_is_refused_with_a_way_out(make, message):
-    network, images = make(FLAT), pictures(FLAT)
-    with pytest.raises(UnsupportedArchitecture, match=message):
-        RelevanceModel(network, mode="corrected").forward(images, [])
-
-
-def test_another_library_s_transformer_is_named_with_whose_is_known():
-    kind = type("Dinov2Model", (nn.Module,), {"__module__": "transformers.models.dinov2.modeling_dinov2"})
-    network = nn.ModuleDict({"backbone": kind()})
-    with pytest.raises(UnsupportedArchitecture, match="'backbone' is Dinov2Model of the library transformers.*timm's"):
-        RelevanceModel(network, mode="corrected")

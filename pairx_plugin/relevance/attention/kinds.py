@@ -12,13 +12,15 @@ from typing import Any
 from torch import nn
 
 from ...errors import UnsupportedArchitecture
-from . import joint, tokens, windows
+from . import hugging_face, joint, tokens, windows
 
 __all__ = ["attention_kind", "take_apart"]
 
 TakeApart = Callable[[str, Any], Iterable[str]]
 
 _TOKENS, _SWIN = "timm.models.vision_transformer", "timm.models.swin_transformer"
+
+_FACE = "transformers.models"
 
 _KINDS: dict[tuple[str, str], tuple[str, TakeApart]] = {
     (_TOKENS, "Attention"): ("tokens", tokens.take_packed),
@@ -34,6 +36,14 @@ _KINDS: dict[tuple[str, str], tuple[str, TakeApart]] = {
     ("timm.models.swin_transformer_v2_cr", "SwinTransformerV2CrBlock"): ("windows", windows.take_block_cr),
     ("torchvision.models.swin_transformer", "ShiftedWindowAttention"): ("windows", windows.take_shifted),
     ("torchvision.models.swin_transformer", "ShiftedWindowAttentionV2"): ("windows", windows.take_shifted),
+    (f"{_FACE}.vit.modeling_vit", "ViTAttention"): ("tokens", hugging_face.take_vision),
+    (f"{_FACE}.deit.modeling_deit", "DeiTAttention"): ("tokens", hugging_face.take_vision),
+    (f"{_FACE}.dinov2.modeling_dinov2", "Dinov2Attention"): ("tokens", hugging_face.take_vision),
+    (f"{_FACE}.dinov2_with_registers.modeling_dinov2_with_registers", "Dinov2WithRegistersAttention"): (
+        "tokens", hugging_face.take_vision
+    ),
+    (f"{_FACE}.dinov3_vit.modeling_dinov3_vit", "DINOv3ViTAttention"): ("tokens", hugging_face.take_vision),
+    (f"{_FACE}.clip.modeling_clip", "CLIPAttention"): ("tokens", hugging_face.take_vision),
 }
 
 

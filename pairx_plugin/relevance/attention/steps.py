@@ -52,6 +52,7 @@ class AttentionCore(AttentionStep):
         n_prefix: tokens at the beginning that rotary embeddings leave as they are.
         in_halves: whether rotary embeddings pair a channel with one half the head away, not with its neighbour.
         fused: whether the host computes in torch's one call, whose last digits differ.
+        scales_products: whether products are scaled, not queries, where the host does not compute in one call.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class AttentionCore(AttentionStep):
         n_prefix: int = 0,
         in_halves: bool = False,
         fused: bool = False,
+        scales_products: bool = False,
     ) -> None:
         super().__init__()
         self.n_heads, self.cosine, self.window = n_heads, cosine, window
         self.n_prefix, self.in_halves, self.fused = n_prefix, in_halves, fused
+        self.scales_products = scales_products or cosine
         self.scale: float | torch.Tensor
         if isinstance(scale, torch.Tensor):
             self.register_buffer("scale", scale, persistent=False)
@@ -162,7 +165,10 @@ class AttentionCore(AttentionStep):
     def _weights(
         self, q: torch.Tensor, k: torch.Tensor, biases: Sequence[torch.Tensor], mask: torch.Tensor | None
     ) -> torch.Tensor:
-        products = (q @ k.transpose(-2, -1)) * self.scale if self.cosine else (q * self.scale) @ k.transpose(-2, -1)
+        if self.scales_products:
+            products = (q @ k.transpose(-2, -1)) * self.scale
+        else:
+            products = (q * self.scale) @ k.transpose(-2, -1)
         for bias in biases:
             products = products + bias
         if mask is not None:

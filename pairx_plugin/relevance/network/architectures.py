@@ -1,6 +1,6 @@
 """Which backbones have relevance rules.
 
-Classes are recognised by name, so that neither timm nor torchvision is imported here.
+Classes are recognised by name, so that no library of models is imported here.
 """
 
 from __future__ import annotations
@@ -30,6 +30,12 @@ SUPPORTED: dict[str, Kind] = {
     "timm Swin Transformer V2": ("timm.models.swin_transformer_v2", "SwinTransformerV2"),
     "timm Swin Transformer V2-CR": ("timm.models.swin_transformer_v2_cr", "SwinTransformerV2Cr"),
     "torchvision Vision Transformer": ("torchvision.models.vision_transformer", "VisionTransformer"),
+    "ViT of transformers": ("transformers.models.vit", "ViTModel"),
+    "DeiT of transformers": ("transformers.models.deit", "DeiTModel"),
+    "DINOv2 of transformers": ("transformers.models.dinov2", "Dinov2Model"),
+    "DINOv2 with registers of transformers": ("transformers.models.dinov2_with_registers", "Dinov2WithRegistersModel"),
+    "DINOv3 of transformers": ("transformers.models.dinov3_vit", "DINOv3ViTModel"),
+    "CLIP of transformers": ("transformers.models.clip", "CLIPVisionModel"),
     "torchvision Swin Transformer and V2": ("torchvision.models.swin_transformer", "SwinTransformer"),
 }
 
@@ -62,6 +68,6 @@ def find_backbone(network: nn.Module) -> tuple[str, str]:
 
 def _from_timm(key: str, kind: type) -> str:
     return (
-        f"'{key}' is {kind.__name__} of the library transformers, which writes the same architectures in its own way; "
-        f"timm's ViT, DINOv2, DINOv3, BEiT, Swin and Swin V2 are known. "
+        f"'{key}' is {kind.__name__} of the library transformers, of which ViT, DeiT, DINOv2, DINOv3 and CLIP are "
+        f"known; timm has most of its architectures, and its BEiT, EVA, SigLIP, Swin and Swin V2 are known. "
     )

@@ -137,6 +137,8 @@ class _Builder:
             return rest_of_norm(self.modules[key], self.replaced_norms[key], self.biases.get(key)), Pass()
         module = self.rules.module(key)
         rule = self.rules.rule(node, module, carries)
+        if rule is None and not any(carries):  # a table of positions, say: nothing of the image passes
+            return module.forward, Pass()
         if rule is None:
             rule = (
                 conserving.rule_of_module(node, module, carries, proportional)
