@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Annotated, Optional
 
 import typer
@@ -41,18 +42,24 @@ def common(
     watch_logging(debug)
 
 
-app.command("demo")(demo.demo)
-app.command("explain")(explain.explain)
-app.command("run")(run.run)
-app.command("report")(report.report)
-app.command("serve")(serve.serve)
-app.command("serve-api")(serve_api.serve_api)
-app.command("layers")(layers.layers)
-app.command("sweep")(sweep.sweep)
-app.command("choose-layer")(choose_layer.choose_layer)
-app.command("hooks")(hooks.hooks)
-app.command("train-attributes")(attributes.train_attributes)
-app.command("measure-attributes")(attributes.measure_attributes)
-app.command("evaluate")(evaluate.evaluate)
-app.command("calibrate")(calibrate.calibrate)
-app.command("benchmark")(benchmark.benchmark)
+def _add(name: str, command: Callable[..., None]) -> None:
+    # Rich keeps the line ends of a docstring; each paragraph is to be as wide as the terminal.
+    paragraphs = (command.__doc__ or "").split("\n\n")
+    app.command(name, help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))(command)
+
+
+_add("demo", demo.demo)
+_add("explain", explain.explain)
+_add("run", run.run)
+_add("report", report.report)
+_add("serve", serve.serve)
+_add("serve-api", serve_api.serve_api)
+_add("layers", layers.layers)
+_add("sweep", sweep.sweep)
+_add("choose-layer", choose_layer.choose_layer)
+_add("hooks", hooks.hooks)
+_add("train-attributes", attributes.train_attributes)
+_add("measure-attributes", attributes.measure_attributes)
+_add("evaluate", evaluate.evaluate)
+_add("calibrate", calibrate.calibrate)
+_add("benchmark", benchmark.benchmark)

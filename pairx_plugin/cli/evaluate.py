@@ -11,7 +11,7 @@ import typer
 from ..errors import ExplainerNotFound, SettingsError, StoreError, nearest
 from .display import output, print_json, steps, table
 from .failures import FAILED, PARTIAL
-from .options import ModelOptions, parse_model_options, parse_size, usable_folder
+from .options import InputSize, ModelId, ModelOptions, parse_model_options, parse_size, usable_folder
 
 if TYPE_CHECKING:
     from ..evaluation import EvaluationRun, Summary, Variant
@@ -44,14 +44,9 @@ def evaluate(
             "wildlife-datasets.",
         ),
     ] = "sample",
-    model: Annotated[
-        str,
-        typer.Option("--model", "-m", help="Id of a known model, 'timm:NAME', 'torchvision:NAME', or a checkpoint."),
-    ] = "sample",
+    model: ModelId = "sample",
     model_option: ModelOptions = None,
-    input_size: Annotated[
-        Optional[str], typer.Option(metavar="HxW", help="Size of the network's input in pixels instead of its own.")
-    ] = None,
+    input_size: InputSize = None,
     explainer: Annotated[
         Optional[list[str]],
         typer.Option(help="Id of a registered explainer, or 'all'; may be given again. pairx by default."),

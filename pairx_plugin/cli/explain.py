@@ -14,7 +14,8 @@ from ..settings import AUTO_LAYER, Settings
 from .attribute_table import print_attributes
 from .display import Steps, output, print_json, steps, table
 from .failures import BAD_INPUT, FAILED, PARTIAL, is_input_code, print_error
-from .options import ModelOptions, parse_box, parse_model_options, parse_pairs, parse_size, usable_folder
+from .options import InputSize, ModelId, ModelOptions, parse_box, parse_model_options, parse_pairs, parse_size
+from .options import usable_folder
 
 if TYPE_CHECKING:
     from ..report import ReportQuery, RunFacts
@@ -30,14 +31,9 @@ _OPTION = "options."  # what comes behind is an explainer's own setting
 def explain(
     query: Annotated[Path, typer.Argument(help="The query photograph.")],
     candidates: Annotated[list[Path], typer.Argument(help="Photographs to compare it with, best first.")],
-    model: Annotated[
-        str,
-        typer.Option("--model", "-m", help="Id of a known model, 'timm:NAME', 'torchvision:NAME', or a checkpoint."),
-    ] = "sample",
+    model: ModelId = "sample",
     model_option: ModelOptions = None,
-    input_size: Annotated[
-        Optional[str], typer.Option(metavar="HxW", help="Size of the network's input in pixels instead of its own.")
-    ] = None,
+    input_size: InputSize = None,
     layer: Annotated[
         Optional[list[str]],
         typer.Option(help="Key of a layer, as `pairx-plugin layers MODEL` lists them, or auto; may be given again."),

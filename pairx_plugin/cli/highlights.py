@@ -101,8 +101,6 @@ def _highlight(query: QuerySummary, candidate: CandidateSummary, record: Mapping
     if not facts.layers:
         return None
     words, layer = Words(Messages()), facts.layers[0]
-    band = words.band(layer.figures)
-    about = "" if band is Band.NOT_ASSESSED else f" {words.band_means(layer.figures)}"
     return Highlight(
         kind="nice",
         query=Path(query.image).name,
@@ -110,8 +108,8 @@ def _highlight(query: QuerySummary, candidate: CandidateSummary, record: Mapping
         rank=candidate.rank,
         correct=candidate.correct,
         support=_support(layer.figures),
-        level=band.level,
-        band=f"{words.say(f'BAND_{band.name}')}{about} ({words.calibration(layer.figures)})",
+        level=words.band(layer.figures).level,
+        band=words.verdict(layer.figures),
         reason=" ".join(words.plausibility(layer)[:1]),
         doubt=next(iter(words.doubts(facts, (), ())), ""),
     )

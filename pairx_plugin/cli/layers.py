@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import ModelError
 from .display import output, print_json, steps, table
-from .options import ModelOptions, parse_model_options, parse_size
+from .options import MODELS, InputSize, ModelOptions, parse_model_options, parse_size
 
 if TYPE_CHECKING:
     from ..models.embedding import EmbeddingModel
@@ -22,12 +22,8 @@ __all__ = ["layers", "skips_of"]
 
 
 def layers(
-    model: Annotated[
-        str, typer.Argument(help="Id of a known model, 'timm:NAME', 'torchvision:NAME', or a checkpoint.")
-    ],
-    input_size: Annotated[
-        Optional[str], typer.Option(metavar="HxW", help="Size of the network's input in pixels instead of its own.")
-    ] = None,
+    model: Annotated[str, typer.Argument(help=MODELS)],
+    input_size: InputSize = None,
     model_option: ModelOptions = None,
     everything: Annotated[bool, typer.Option("--all", help="List the layers inside of stages as well.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON to the standard output.")] = False,

@@ -13,7 +13,25 @@ import typer
 
 from ..errors import SettingsError, StoreError
 
-__all__ = ["ModelOptions", "parse_box", "parse_model_options", "parse_pairs", "parse_size", "usable_folder"]
+__all__ = [
+    "InputSize",
+    "MODELS",
+    "ModelId",
+    "ModelOptions",
+    "parse_box",
+    "parse_model_options",
+    "parse_pairs",
+    "parse_size",
+    "usable_folder",
+]
+
+MODELS = "Id of a known model, 'timm:NAME', 'torchvision:NAME', 'transformers:ID', or a checkpoint."
+
+ModelId = Annotated[str, typer.Option("--model", "-m", help=MODELS)]
+
+InputSize = Annotated[
+    Optional[str], typer.Option(metavar="HxW", help="Size of the network's input in pixels instead of its own.")
+]
 
 ModelOptions = Annotated[
     Optional[list[str]],

@@ -181,8 +181,7 @@ def _words(explanation: Explanation) -> str:
     if not layers:
         return ""
     words = Words(Messages())
-    band = words.say(f"BAND_{words.band(layers[0].figures).name}")
-    return f"{band} ({words.calibration(layers[0].figures)}): {' '.join(words.plausibility(layers[0])[:1])}"
+    return f"{words.verdict(layers[0].figures)}: {' '.join(words.plausibility(layers[0])[:1])}"
 
 
 def _write(path: Path, data: bytes) -> None:

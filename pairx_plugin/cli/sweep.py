@@ -11,7 +11,7 @@ import typer
 from ..errors import ModelError
 from ..settings import Settings
 from .display import Steps, output, print_json, steps, table
-from .options import ModelOptions, parse_box, parse_model_options, parse_size, usable_folder
+from .options import InputSize, ModelId, ModelOptions, parse_box, parse_model_options, parse_size, usable_folder
 
 if TYPE_CHECKING:
     from ..chips import Chip
@@ -39,14 +39,9 @@ class _Known:
 def sweep(
     query: Annotated[Path, typer.Argument(help="The query photograph.", metavar="A")],
     candidate: Annotated[Path, typer.Argument(help="The photograph to compare it with.", metavar="B")],
-    model: Annotated[
-        str,
-        typer.Option("--model", "-m", help="Id of a known model, 'timm:NAME', 'torchvision:NAME', or a checkpoint."),
-    ] = "sample",
+    model: ModelId = "sample",
     model_option: ModelOptions = None,
-    input_size: Annotated[
-        Optional[str], typer.Option(metavar="HxW", help="Size of the network's input in pixels instead of its own.")
-    ] = None,
+    input_size: InputSize = None,
     layer: Annotated[
         Optional[list[str]], typer.Option(help="Key of a layer instead of all stages; may be given again.")
     ] = None,

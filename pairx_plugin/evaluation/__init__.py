@@ -6,10 +6,11 @@ baselines that cannot know anything stand beside every explainer.
 
 from __future__ import annotations
 
+from .data_source import DataSource
 from .plan import MEASURES, PROFILES, Plan
 from .report import write_files
 from .running import EvaluationRun, evaluate
-from .sources import DataSource, find_source
+from .sources import find_source
 from .summary import Summary, summarise
 from .variants import Variant, parse_variant, plain_variant
 

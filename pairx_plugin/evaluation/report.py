@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic_files import unwritten, write_whole
-from ..errors import MissingExtra
+from ..report.page_templates import page_templates
 from .figure_names import FIGURES, Figure
 from .pair_pictures import pair_pictures
 from .plots import DotRow, Series, dot_plot, line_plot
@@ -79,19 +79,12 @@ def summary_json(run: EvaluationRun, summary: Summary) -> dict[str, Any]:
 
 
 def _page(run: EvaluationRun, summary: Summary) -> str:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingExtra("jinja2", extra="sample", purpose="writing the report", cause=error) from error
-    environment = Environment(
-        loader=PackageLoader("pairx_plugin.evaluation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = page_templates("pairx_plugin.evaluation", purpose="writing the report")
     measured = [figure for figure in FIGURES if any(cell.figure == figure.key for cell in summary.cells)]
     known = [figure for figure in measured if any(_value(summary, run, figure, v.name) for v in run.variants)]
     leading = [figure for figure in known if figure.key in summary.headlines]
     sections = list(dict.fromkeys(figure.section for figure in known))
-    return environment.get_template("evaluation.html.j2").render(
+    return templates.get_template("evaluation.html.j2").render(
         facts=summary_json(run, summary),
         variants=run.variants,
         checks=sorted({verdict.check for verdict in summary.verdicts}),

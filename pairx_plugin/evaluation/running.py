@@ -17,11 +17,12 @@ import numpy as np
 from ..errors import MissingExtra, PairXError, SettingsError
 from ..models.embedding import EmbeddingModel
 from .bench import Bench
+from .data_source import DataSource
 from .measures import MEASURE_OF, OF_BOTH_KINDS
 from .pair_choice import EvaluationPair, PairChoice, choose_pairs
 from .plan import Plan
 from .results_file import ResultsFile
-from .sources import PER_INDIVIDUAL, DataSource, load_subjects
+from .sources import PER_INDIVIDUAL, load_subjects
 from .subjects import SubjectSet
 from .variants import Variant
 

@@ -13,7 +13,7 @@ from pairx_hooks import Annotation
 
 from ..chips import Chip
 from ..errors import SettingsError
-from .sources import DataSource
+from .data_source import DataSource
 from .subjects import Subject
 
 __all__ = ["SampleTruth", "sample_source"]

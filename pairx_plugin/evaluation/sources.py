@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pairx_hooks import Annotation
 
@@ -18,37 +16,13 @@ from ..errors import ChipError, SettingsError
 from ..hosts.local.annotations import read_annotations
 from ..models.embedding import EmbeddingModel
 from ..photographs import read_photograph
-from .subjects import Subject, SubjectSet, Truth, as_network_sees
+from .data_source import DataSource
+from .subjects import Subject, SubjectSet, as_network_sees
 
-__all__ = ["DataSource", "csv_source", "find_source", "load_subjects"]
+__all__ = ["csv_source", "find_source", "load_subjects"]
 
 PER_INDIVIDUAL = 4
 _CHIP_SIDE = 1024
-MaskOf = Callable[[Annotation, Chip], Optional[NDArray[np.bool_]]]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class DataSource:
-    """Annotations, and what else a data set knows about them.
-
-    Attributes:
-        name: what a person would call it.
-        annotations: only those with a known individual take part.
-        mask_of: the animal's mask at the size of a chip, or None.
-        words, unsure: attributes that hold, and those that nobody can say, by annotation id.
-        vocabulary: all attributes that the data know.
-        make_truth: from chips by subject id, where places are known exactly.
-        problems: what could not be read.
-    """
-
-    name: str
-    annotations: tuple[Annotation, ...]
-    mask_of: MaskOf = lambda annotation, chip: None
-    words: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    unsure: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    vocabulary: frozenset[str] = frozenset()
-    make_truth: Callable[[Mapping[str, Chip]], Truth] | None = None
-    problems: tuple[str, ...] = ()
 
 
 def find_source(text: str, *, images: Path | None = None, download: bool = False) -> DataSource:

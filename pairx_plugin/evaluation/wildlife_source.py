@@ -18,7 +18,7 @@ from pairx_hooks import Annotation
 
 from ..chips import Chip
 from ..errors import MissingExtra, SettingsError, nearest
-from .sources import DataSource
+from .data_source import DataSource
 
 __all__ = ["wildlife_source"]
 

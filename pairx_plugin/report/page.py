@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pairx_hooks import Artifact
 
 from ..atomic_files import replacing, unwritten
-from ..errors import MissingExtra, StoreError
+from ..errors import StoreError
 from .drawing import COUNTS, USUAL_COUNT
 from .messages import Messages
+from .page_templates import page_templates
 from .pictures import Embedded, PictureEmbedder
 from .queries import ReportQuery, RunFacts
 from .views import view_query
@@ -110,17 +111,7 @@ def render_report(
 
 
 def _environment(say: Messages, pictures: PictureEmbedder) -> Environment:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingExtra("jinja2", extra="sample", purpose="a report", cause=error) from error
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pairx_plugin.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates("pairx_plugin.report", purpose="a report")
 
     def embed(artifact: Artifact, width: int | None = None) -> Embedded | str:
         try:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic_files import unwritten, write_whole
-from ..errors import MissingExtra
 from ..evidence import LayerEvidence
 from ..rendering.panels import render
 from ..rendering.pictures import encode
 from ..rendering.style import Style
 from .bands import band_of
+from .page_templates import page_templates
 
 __all__ = ["SheetHead", "SheetLayer", "write_sweep_page"]
 
@@ -75,16 +75,9 @@ def write_sweep_page(
         MissingExtra: Jinja2 or OpenCV cannot be imported.
         StoreError: the file cannot be written.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingExtra("jinja2", extra="sample", purpose="writing the contact sheet", cause=error) from error
-    environment = Environment(
-        loader=PackageLoader("pairx_plugin.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = page_templates("pairx_plugin.report", purpose="writing the contact sheet")
     style = style or Style(max_width=_WIDTH, max_height=_HEIGHT, legend=False)
-    page = environment.get_template("sweep.html.j2").render(
+    page = templates.get_template("sweep.html.j2").render(
         title="One pair, layer by layer",
         query=head.query,
         candidate=head.candidate,

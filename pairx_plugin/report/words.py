@@ -88,6 +88,14 @@ class Words:
         """Return what a band is about, to be read after it."""
         return self.say("BAND_MEANS_CALIBRATED" if figures is not None and figures.calibrated else "BAND_MEANS")
 
+    def verdict(self, figures: Figures | None) -> str:
+        """Return a band in one line: the word, what it is about, and whether it was measured on decisions."""
+        band = self.band(figures)
+        word = self.say(f"BAND_{band.name}")
+        if band is Band.NOT_ASSESSED:
+            return word
+        return f"{word} {self.band_means(figures)} ({self.calibration(figures)})"
+
     def plausibility(self, layer: LayerFacts) -> list[str]:
         """Return what the figures of a layer say, sentence by sentence."""
         figures = layer.figures

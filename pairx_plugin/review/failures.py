@@ -17,9 +17,8 @@ from starlette.exceptions import HTTPException
 
 from ..errors import ChipError, HostError, HostUnavailable, PairXError
 from .decisions import DecisionConflict, DecisionInvalid
-from .job_queue import QueueFull
 
-__all__ = ["CHIP_STATUSES", "ApiFailure", "add_failure_handlers", "failure_body"]
+__all__ = ["CHIP_STATUSES", "ApiFailure", "QueueFull", "add_failure_handlers", "failure_body"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +42,17 @@ class ApiFailure(Exception):
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.field, self.more = status, code, field, dict(more or {})
+
+
+class QueueFull(PairXError, RuntimeError):
+    """As many explanations wait as may."""
+
+    code = "BUSY"
+    retryable = True
+
+    def __init__(self, size: int, wait: float) -> None:
+        super().__init__(f"{size} explanations are waiting, which is the limit; try again in {wait:.0f} s")
+        self.wait = wait
 
 
 def failure_body(status: int, code: str, message: str, *, field: str = "", request_id: str = "") -> dict[str, Any]:

@@ -14,28 +14,18 @@ from pairx_hooks import Failure, Status
 from ..errors import PairXError
 from ..explanation import failure_of
 from .evidence_parts import cut_short, parts_of
+from .failures import QueueFull
 from .jobs import Job
 from .partners import Partners
 from .source import Found, ReviewSource, Step
 
-__all__ = ["JobQueue", "QueueFull"]
+__all__ = ["JobQueue"]
 
 logger = logging.getLogger(__name__)
 
 OnChange = Callable[[Job], None]
 _GRACE = 0.1, 1.0  # share of the time limit and seconds after it in which an explainer may end by itself
 _REMEMBERED = 400  # jobs without evidence are small; more of them than this are forgotten, oldest first
-
-
-class QueueFull(PairXError, RuntimeError):
-    """As many explanations wait as may."""
-
-    code = "BUSY"
-    retryable = True
-
-    def __init__(self, size: int, wait: float) -> None:
-        super().__init__(f"{size} explanations are waiting, which is the limit; try again in {wait:.0f} s")
-        self.wait = wait
 
 
 class JobQueue:

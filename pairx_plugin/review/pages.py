@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-import jinja2
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
+from ..report.page_templates import page_templates
 from .failures import ApiFailure
 from .guard import TOKEN_COOKIE
 from .options import LANGUAGES
 from .presenting import query_json, task_json
 from .report_page import report_parts
 from .services import LANGUAGE_COOKIE, Services, address, reviewer_of, services_of
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 __all__ = ["router"]
 
@@ -149,14 +152,8 @@ def _page(request: Request, template: str, *, status: int = 200, **values: Any) 
     return HTMLResponse(html, status_code=status)
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _environment() -> Environment:
+    environment = page_templates("pairx_plugin.review", purpose="the review page")
     environment.filters["data"] = _data
     return environment
 

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from PIL import Image
 from pairx_hooks import Candidate, Explanation
@@ -19,6 +18,7 @@ from ..rendering.style import Style
 from ..rendering.panels import render
 from ..report import encoded_picture
 from ..report.drawing import draw_pair
+from ..report.page_templates import page_templates
 from ..report.pictures import PictureEmbedder
 from ..report.reading import read_record
 from .evidence_parts import EvidenceParts
@@ -113,7 +113,7 @@ def links_svg(parts: EvidenceParts, query: Chip, candidate: Chip) -> str:
     hues = ["#{:02x}{:02x}{:02x}".format(*hue) for hue in SAFE.hues]
     neutral = "#{:02x}{:02x}{:02x}".format(*SAFE.neutral)
     embedded = PictureEmbedder(max_width=_WIDEST).embed(picture)
-    return _environment().get_template("links.svg.j2").render(
+    return page_templates("pairx_plugin.review", purpose="a drawing of links").get_template("links.svg.j2").render(
         drawing=drawing, picture=embedded, hues=hues, neutral=neutral
     )
 
@@ -149,13 +149,3 @@ def _kept_picture(services: Services, kept: Explanation | None, view: str) -> Pi
             with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "JPEG")) as image:
                 return np.array(image.convert("RGB"), np.uint8)
     return None
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

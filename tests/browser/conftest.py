@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import socket
@@ -19,13 +18,6 @@ ROOT = Path(__file__).parents[2]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 AXE = "axe-core@4.10.3"
 PATIENCE = 60  # seconds for what comes by itself, so that a machine with ten times its load has the time it needs
-
-
-def _scripted():
-    spec = importlib.util.spec_from_file_location("review_source", Path(__file__).parents[1] / "review_source.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
@@ -86,11 +78,12 @@ class Running:
 def serve(tmp_path) -> Iterator[object]:
     """Start a server over a scripted host: ``serve(script, names=..., **options)``."""
     pytest.importorskip("fastapi", reason="FastAPI is not installed (extra 'serve')")
+    from review_source import ScriptedSource
+
     running: list[Running] = []
 
     def start(script=None, *, n=6, names=None, **options) -> Running:
-        source = _scripted().ScriptedSource(tmp_path, script, n=n, names=names)
-        running.append(Running(source, **options))
+        running.append(Running(ScriptedSource(tmp_path, script, n=n, names=names), **options))
         return running[-1]
 
     yield start

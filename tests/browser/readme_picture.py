@@ -13,6 +13,7 @@ import io
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -70,14 +71,15 @@ def _best_query(source) -> str:
     return max(found, key=found.get)
 
 
-def _picture(page: Page) -> bytes:
+def _picture(page: Page, wait_for: Callable[..., object]) -> bytes:
     expect(page.locator("#evidence")).to_have_attribute("aria-busy", "false")
     expect(page.locator(".frame:not(.loading)")).to_be_attached()
     expect(page.locator(".link:not(.unseen)")).to_have_count(N_LINKS)
     expect(page.locator(".band strong")).to_have_text("Strong evidence")
     for rank in range(2, 2 + N_AHEAD):  # the next ones are explained in advance
         expect(page.locator(f"#candidate-{rank} .meter")).to_be_attached()
-    page.wait_for_function("[...document.images].every(image => image.complete)")
+    # Playwright's own wait_for_function asks for eval, which the page's policy refuses.
+    wait_for(lambda: page.evaluate("[...document.images].every(image => image.complete)"), "every photograph")
     return page.screenshot()
 
 
@@ -96,7 +98,7 @@ def main(target: Path) -> None:
             page = browser.new_page(viewport=SIZE, color_scheme="light", reduced_motion="reduce", locale="en")
             task = source.tasks()[0].task_id
             page.goto(f"{server.address}/review/tasks/{task}?query={_best_query(source)}")
-            shot = _picture(page)
+            shot = _picture(page, kind._wait_for)
             browser.close()
             server.stop()
     Image.open(io.BytesIO(shot)).convert("RGB").save(target, "WEBP", quality=82, method=6)

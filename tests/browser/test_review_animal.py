@@ -32,7 +32,7 @@ def test_links_outside_are_counted_marked_and_listed(page, check_axe):
     EXPECT(page.locator(".link:not(.unseen)")).to_have_count(20)
     wanted = outside(page)
     assert 0 < len(wanted) < 20
-    EXPECT(page.locator(".says")).to_contain_text(f"{len(wanted)} of 20 links end outside the animal.")
+    EXPECT(page.locator(".says")).to_contain_text(f"Of 20 links, {len(wanted)} end outside the animal.")
     marked = page.locator(".link:has(.ring.outside)")
     EXPECT(marked).to_have_count(len(wanted))
     assert sorted(marked.evaluate_all("all => all.map(one => Number(one.dataset.rank))")) == wanted
@@ -69,6 +69,17 @@ def test_key_goes_with_everything_that_is_drawn(page):
     EXPECT(page.locator("#crossed")).to_be_visible()
     page.click("label[for=view-plain]")
     EXPECT(page.locator("#crossed")).to_be_hidden()
+
+
+def test_key_is_there_only_while_a_link_that_it_explains_is_drawn(serve, open_page):
+    page = open_page(serve({3: "outside"}))
+    page.click("#candidate-3")
+    EXPECT(page.locator("#crossed")).to_be_visible()
+    first = outside(page)[0]
+    assert first > 1
+    for count, shown in ((first - 1, False), (first, True)):
+        page.fill("#count", str(count))
+        EXPECT(page.locator("#crossed")).to_be_visible(visible=shown)
 
 
 @pytest.mark.parametrize("tag", ["de", "es", "fr", "it"])

@@ -110,6 +110,33 @@ def test_nothing_overflows_from_a_phone_to_4k(serve, open_page, pictures, width)
         page.screenshot(path=pictures / f"review-lines-{width}-light.png")
 
 
+@pytest.mark.parametrize("width", [1024, 1350, 1600, 1920])
+def test_words_stay_within_buttons_and_columns_on_desks(serve, open_page, width):
+    server = serve({1: "outside"})
+    for tag in ("en", "de", "it"):
+        page = open_page(server, width=width, height=900, locale=tag)
+        settle(page)
+        page.locator("#links-part summary").click()
+        wide = page.evaluate(
+            """[...document.querySelectorAll(".verdict, .evidence, #words, .decide, .tools")]
+                .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.id || one.className)"""
+        )
+        assert wide == [], tag
+        covered = page.evaluate(
+            """() => {
+                const over = document.querySelector(".cluster").getBoundingClientRect();
+                return [...document.querySelectorAll(".caption p")].filter(line => {
+                    const words = document.createRange();
+                    words.selectNodeContents(line);
+                    const [box, room] = [words.getBoundingClientRect(), line.getBoundingClientRect()];
+                    return Math.min(box.right, room.right) > over.left + 1 && box.left < over.right
+                        && box.bottom > over.top + 1 && box.top < over.bottom - 1;
+                }).map(line => line.innerText);
+            }"""
+        )
+        assert covered == [], tag
+
+
 @pytest.mark.parametrize("width", [360, 1440])
 def test_targets_are_large_enough(serve, open_page, width):
     page = open_page(serve(), width=width)

@@ -1,4 +1,4 @@
-"""The command line, in this process and in processes of its own, and small photographs to give to it."""
+"""The command line, in this process and in processes of its own, small photographs to give to it, review servers."""
 
 from __future__ import annotations
 
@@ -94,3 +94,40 @@ def explain(call: Callable[..., Any], photographs: Path, tmp_path: Path) -> Call
         return call("explain", *paths, *SMALL, "--output", tmp_path, *more)
 
     return run
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Build a review server over a scripted host, its `source`: ``make_server(script, names=None, **options)``."""
+    pytest.importorskip("fastapi", reason="needs the extra 'serve'")
+    from review_source import ScriptedSource
+
+    from pairx_plugin.review import ReviewOptions, ReviewServer
+
+    made = []
+
+    def make(script: dict[int, str] | None = None, names: dict[int, str] | None = None, **options: Any) -> ReviewServer:
+        source = ScriptedSource(tmp_path, script, names=names)
+        server = ReviewServer(source, ReviewOptions(**options))
+        server.source = source
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        server.source.gate.set()
+        server.close()
+
+
+@pytest.fixture
+def make_program(make_server: Callable[..., Any]) -> Callable[..., Any]:
+    """A program that calls such a server, with the same `source`: ``make_program(script, **options)``."""
+    from starlette.testclient import TestClient
+
+    def make(script: dict[int, str] | None = None, **options: Any) -> TestClient:
+        server = make_server(script, **options)
+        program = TestClient(server.app, base_url="http://localhost", raise_server_exceptions=False)
+        program.source = server.source
+        return program
+
+    return make

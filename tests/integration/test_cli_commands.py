@@ -169,6 +169,15 @@ def test_hooks_lists_what_each_plugin_provides(call: Callable[..., Any]) -> None
     assert "PAIR-X" in call("hooks").stdout
 
 
+def test_paragraphs_of_a_help_are_as_wide_as_the_terminal(
+    call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    lines = [line.strip() for line in call("sweep", "--help").stdout.splitlines()]
+    (told,) = [line for line in lines if line.startswith("Every layer shows its lines")]
+    assert "and against it. One forward pass serves all layers." in told and told.endswith("takes minutes.")
+
+
 def test_every_command_has_a_help_of_full_sentences(call: Callable[..., Any]) -> None:
     assert set(command_names()) == {
         "benchmark", "calibrate", "choose-layer", "demo", "evaluate", "explain", "run", "report", "serve", "serve-api",

@@ -51,7 +51,8 @@ def test_words_about_another_individual_say_what_they_are_about_and_that_nobody_
     assert nice.sentence().startswith("a nice match: query q.jpg, candidate 1 (c1.jpg, the same individual). Strong")
     words = doubtful.sentence()
     assert words.startswith("a doubtful one: query q.jpg, candidate 2 (c2.jpg, another individual). Weak evidence that")
-    assert "share one pose, as those of two animals standing alike may (uncalibrated): 15 of 20 links" in words
+    about = "the links fit one pose, which can also happen with two different animals that stand alike (uncalibrated)"
+    assert f"{about}: 15 of 20 links" in words
     assert doubtful.to_json()["level"] == 1 and "Doubt" not in words
 
 

@@ -209,11 +209,11 @@ def layer(ends, inlier=None):
 @pytest.mark.parametrize(
     ("ends", "sentence"),
     [
-        ([(False, True), (True, True)], "1 of 2 links ends outside the animal."),
-        ([(False, None), (None, False), (True, True)], "2 of 3 links end outside the animal."),
+        ([(False, True), (True, True)], "Of 2 links, 1 ends outside the animal."),
+        ([(False, None), (None, False), (True, True)], "Of 3 links, 2 end outside the animal."),
         ([(True, True)] * 2, "All of the links (2) lie on the animal."),
-        ([(True, None)], "In the query no link ends outside the animal; where it is in the candidate nobody has said."),
-        ([(None, True)], "In the candidate no link ends outside the animal; where it is in the query nobody has said."),
+        ([(True, None)], "In the query no link ends outside the animal; nobody has said where it is in the candidate."),
+        ([(None, True)], "In the candidate no link ends outside the animal; nobody has said where it is in the query."),
     ],
 )
 def test_words_say_how_many_end_outside_as_far_as_it_is_known(ends, sentence):
@@ -245,5 +245,5 @@ def test_reason_of_a_record_is_told_once_only():
         "plausibility": {"reasons": [{"code": "OUTSIDE_ANIMAL", "values": {"n": 1, "of": 1, "of_pose": 0}}]},
     }
     told = WORDS.plausibility(read_record(record_of).layers[0])
-    assert told == ["1 of 1 links ends outside the animal."]
+    assert told == ["Of 1 links, 1 ends outside the animal."]
     assert found.layers[0].n_outside == 1

@@ -61,6 +61,26 @@ def test_links_without_relevance_are_no_evidence(code, band):
     assert Words(Messages()).band(figures) is band
 
 
+def figures_of(n_inliers: int, **more: object) -> Figures:
+    known = dict(n_chance=6, n_tested=20, irm_rob=1.0, irm_ref=1.0, match_coverage=None, reasons=())
+    return Figures(n_inliers=n_inliers, **{**known, **more})
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        (figures_of(17), "Some evidence that the links fit one pose, which can also happen with two different animals "
+         "that stand alike (uncalibrated)"),
+        (figures_of(17, likelihood_ratio=20.0), "Strong evidence by what reviewers confirmed (calibrated)"),
+        (figures_of(17, n_chance=None), "Not assessed"),
+        (None, "Not assessed"),
+    ],
+    ids=["uncalibrated", "calibrated", "without chance", "without figures"],
+)
+def test_verdict_says_what_a_band_is_about_and_whether_it_was_measured(figures: Figures | None, words: str) -> None:
+    assert Words(Messages()).verdict(figures) == words
+
+
 def test_bands_have_levels_for_the_meter() -> None:
     assert [band.level for band in Band] == [3, 2, 1, 0, None]
 
