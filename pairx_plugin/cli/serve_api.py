@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["serve_api"]
 
-_GRACE = 3  # seconds that answers get when the service stops
-_CONNECTIONS = 200  # beyond, a connection is refused at once
 _TOKEN = 16  # characters at least
 
 _Names = Optional[list[str]]
@@ -64,9 +62,8 @@ def serve_api(
 ) -> None:
     """Answer /explain/ for other programs as ml-service does, with records beside the pictures."""
     try:
-        import uvicorn
-
         from ..hosts.ml_service import ApiServer, ExplainService, ServedModels, ServiceConfig
+        from ..hosts.ml_service.running import serve
         from ..hosts.photograph_gate import PhotographGate
         from ..review import allowed_hosts, is_loopback
     except ImportError as error:
@@ -87,14 +84,7 @@ def serve_api(
         listening = listen(host, port)
         threading.Thread(target=models.load_all, daemon=True).start()
         _tell(address_of(host, listening.getsockname()[1]), asked, models.ids)
-        settings = uvicorn.Config(
-            server.app,
-            log_level="warning",
-            timeout_graceful_shutdown=_GRACE,
-            server_header=False,
-            limit_concurrency=_CONNECTIONS,
-        )
-        uvicorn.Server(settings).run(sockets=[listening])
+        serve(server, listening)
 
 
 def _tell(address: str, token: str, ids: list[str]) -> None:

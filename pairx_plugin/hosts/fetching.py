@@ -28,7 +28,7 @@ Reach = Callable[[str, int], Union[bool, None]]
 
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS, _MOVED = 3, (301, 302, 303, 307, 308)
-_GONE = (401, 403, 404, 410)
+_PASSING = (408, 421, 425, 429)  # refusals that may be none a little later
 _PART = 64 * 1024
 _PLAIN = "/%:@!$&'()*+,;=~-._?"
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -63,8 +63,15 @@ def fetch(url: str, reach: Reach, *, max_bytes: int, seconds: float) -> bytes:
         found = _asked(parts, _addresses(host, port, private), max_bytes, deadline)
         if isinstance(found, bytes):
             return found
-        url = urljoin(url, found)
+        url = _redirected(url, found)
     raise ChipFetchFailed(f"{shown_url(url)} is redirected more than {_REDIRECTS} times")
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise ChipFetchFailed(f"{shown_url(url)} is redirected to what is no address: {error}") from error
 
 
 def shown_url(url: str) -> str:
@@ -142,7 +149,7 @@ def _asked(parts: SplitResult, addresses: list[str], max_bytes: int, deadline: f
         location = answer.getheader("Location")
         if answer.status in _MOVED and location:
             return location
-        if answer.status in _GONE:
+        if 400 <= answer.status < 500 and answer.status not in _PASSING:
             raise ChipNotFound(f"{url} answers {answer.status}; check the address")
         if answer.status != 200:
             raise ChipFetchFailed(f"{url} answers {answer.status}")
@@ -151,7 +158,8 @@ def _asked(parts: SplitResult, addresses: list[str], max_bytes: int, deadline: f
         if isinstance(error, (ChipNotFound, ChipFetchFailed, ChipTooLarge)):
             raise
         reason = "it takes too long" if time.monotonic() >= deadline else f"{type(error).__name__}: {error}"
-        raise ChipFetchFailed(f"{url} cannot be fetched: {reason:.200}") from error
+        reason = "".join(part if part.isprintable() else " " for part in reason[:200])  # a server's own words
+        raise ChipFetchFailed(f"{url} cannot be fetched: {reason.strip()}") from error
     finally:
         watch.cancel()
         connection.close()

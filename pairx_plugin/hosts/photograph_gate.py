@@ -125,9 +125,15 @@ class PhotographGate:
         Raises:
             ChipError: see the classes below it: not allowed, not there, too large, not a photograph.
         """
-        uri = uri.strip()
-        label = self.label(uri)
-        return read_photograph(self.content(uri), uri=label, max_pixels=self.rules.max_pixels)
+        return self.decoded(self.content(uri), uri)
+
+    def decoded(self, content: bytes, uri: str) -> Photograph:
+        """Return a photograph of what :meth:`content` gave for it; this takes the memory of all its pixels.
+
+        Raises:
+            ChipError: as for :meth:`read`.
+        """
+        return read_photograph(content, uri=self.label(uri), max_pixels=self.rules.max_pixels)
 
     def label(self, uri: str) -> str:
         """Return what records and messages call a photograph: short, and without what signs an address."""

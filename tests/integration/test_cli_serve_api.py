@@ -8,6 +8,8 @@ import json
 import re
 import signal
 import socket
+import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -44,6 +46,34 @@ def test_sample_photographs_are_explained_and_the_service_ends_with_ctrl_c(start
         assert image.size == (448, 224)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) in (0, 130)
+
+
+def test_request_under_way_is_answered_when_the_service_is_told_to_end(start):
+    rows = [row for row in load_annotations() if row.species == "striped_horse"][:8]
+    process, address = start("serve-api", "--root", str(rows[0].file_path.parent))
+    uris = [row.file_path.name for row in rows] * 2
+    body = {"image1_uris": uris, "bb1": [], "image2_uris": uris[::-1], "bb2": [], "model_id": "sample", "k_colors": 60}
+    told = []
+
+    def ask():
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            post(address, body)
+        told.append((caught.value.code, json.load(caught.value)))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    health = address.replace("explain/", "health")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(health, timeout=60) as answer:
+            if json.load(answer)["requests"]:
+                break
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) in (0, 143, -signal.SIGTERM)
+    asking.join(20)
+    ((status, found),) = told
+    assert (status, found["errors"][0]["code"], found["errors"][0]["retryable"]) == (503, "CLOSING", True)
+    assert "Traceback" not in process.stderr.read()
 
 
 def test_wider_address_asks_for_a_token_that_it_prints(start):

@@ -97,6 +97,18 @@ class Handler(BaseHTTPRequestHandler):
     def answer_inwards(self):
         self.send(302, b"", Location="http://169.254.169.254/latest/meta-data")
 
+    def answer_nowhere(self):
+        self.send(302, b"", Location="http://[::1")
+
+    def answer_wrong(self):
+        self.send(400, b"")
+
+    def answer_busy(self):
+        self.send(429, b"")
+
+    def answer_noise(self):
+        self.wfile.write(b"\x00\x1b[31mnoise\r\n\r\n")
+
     def answer_file(self):
         self.send(302, b"", Location="file:///etc/passwd")
 
@@ -149,6 +161,10 @@ def test_photograph_is_fetched_from_a_named_server(server):
         ("/loop", ChipFetchFailed, "redirected"),
         ("/inwards", ChipForbidden, "169.254"),
         ("/file", ChipForbidden, "only http"),
+        ("/nowhere", ChipFetchFailed, "no address"),
+        ("/wrong", ChipNotFound, "answers 400"),
+        ("/busy", ChipFetchFailed, "answers 429"),
+        ("/noise", ChipFetchFailed, r"BadStatusLine:[ -~]*noise"),
     ],
 )
 def test_server_that_sends_something_else(server, path, error, words):

@@ -104,6 +104,7 @@ _MEANINGS = {
     401: "A token is asked for.",
     403: "A photograph may not be read, or the request comes from another site.",
     404: "There is nothing of that name.",
+    408: "The body arrives too slowly.",
     413: "The request or a photograph is too large.",
     422: "A value cannot be used.",
     429: "Too much is under way; `Retry-After` says when to come again.",

@@ -25,10 +25,13 @@ from .turns import Cancelled, Ticket
 
 if TYPE_CHECKING:
     from ...models.embedding import EmbeddingModel
+    from ...photographs import Photograph
 
 __all__ = ["Answer", "ExplainService"]
 
 logger = logging.getLogger(__name__)
+
+_MOST_CELLS = 128 * 128  # of a layer; twice as many on a side take sixteen times as long to match
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +121,7 @@ class ExplainService:
             with _blamed(place.image_field):
                 self.gate.check(place.uri)
         model = self._model(name)
-        settings = self._settings(asked, model, self._layer_choices.get(name, ""))
+        settings = self._settings(asked, model, name)
         cuts = self._cuts(pairs, model, ticket)
         cut_pairs = [CutPair(query=cuts[pair.query], candidate=cuts[pair.candidate]) for pair in pairs]
         self._refuse_lost(pairs, cut_pairs)
@@ -155,14 +158,16 @@ class ExplainService:
             raise refusal_of(ExplainerNotFound(message), "algorithm")
         return entry.create()
 
-    def _settings(self, asked: Asked, model: EmbeddingModel, layer_choice: str) -> Settings:
+    def _settings(self, asked: Asked, model: EmbeddingModel, name: str) -> Settings:
         from ...models.layers import get_layer  # it brings torch
 
         layers = [*asked.layer_keys] or ([asked.layer_key] if asked.layer_key else [])
         for key in layers:
-            with _blamed("layer_keys" if asked.layer_keys else "layer_key"):
-                if key != AUTO_LAYER:
+            field = "layer_keys" if asked.layer_keys else "layer_key"
+            if key != AUTO_LAYER:
+                with _blamed(field):
                     get_layer(model.network, key)
+                self._check_cells(name, key, field)
         wanted: dict[str, Any] = {
             "explainer": asked.algorithm.lower(),
             "k_lines": asked.k_lines,
@@ -171,9 +176,20 @@ class ExplainService:
         }
         if layers:
             wanted["layers"] = tuple(dict.fromkeys(layers))
-        if layer_choice:
-            wanted["layer_choice"] = layer_choice
+        if self._layer_choices.get(name):
+            wanted["layer_choice"] = self._layer_choices[name]
         return Settings.from_mapping(wanted, base=self.settings)
+
+    def _check_cells(self, name: str, key: str, field: str) -> None:
+        """Refuse a layer whose cells cannot be matched in time: while they are, nobody else is served."""
+        found = self.models.n_cells(name, key)
+        if found > _MOST_CELLS:
+            coarser = ", ".join(item.key for item in self.models.stages(name) if item.key != key)
+            message = (
+                f"layer {key!r:.80} has {found} cells; at most {_MOST_CELLS} are matched here, so choose a coarser "
+                f"one, such as one of: {coarser:.300}"
+            )
+            raise ApiFailure(422, "LAYER_TOO_FINE", message, field=field)
 
     def _cuts(
         self, pairs: Sequence[AskedPair], model: EmbeddingModel, ticket: Ticket
@@ -186,15 +202,11 @@ class ExplainService:
         for uri, places in by_uri.items():
             ticket.check()
             try:
-                photograph = self.gate.read(uri)
+                content = self.gate.content(uri)
+                with ticket.reading():
+                    cuts.update(_cut_out(self.gate.decoded(content, uri), places, model))
             except PairXError as error:
                 cuts.update(dict.fromkeys(places, error))
-                continue
-            for place in places:
-                try:
-                    cuts[place] = cut_place(photograph, place, model)
-                except PairXError as error:
-                    cuts[place] = error
         return cuts
 
     def _refuse_lost(self, pairs: Sequence[AskedPair], cut_pairs: Sequence[CutPair]) -> None:
@@ -203,6 +215,19 @@ class ExplainService:
                 if isinstance(part, PairXError):
                     boxed = part.code in ("BBOX_EMPTY", "CHIP_INVALID")
                     raise refusal_of(part, place.box_field if boxed else place.image_field) from part
+
+
+def _cut_out(
+    photograph: Photograph, places: Sequence[Place], model: EmbeddingModel
+) -> dict[Place, Cut | PairXError]:
+    """Cut every place out of one photograph; one that cannot be is an error among the others."""
+    cuts: dict[Place, Cut | PairXError] = {}
+    for place in places:
+        try:
+            cuts[place] = cut_place(photograph, place, model)
+        except PairXError as error:
+            cuts[place] = error
+    return cuts
 
 
 class _blamed:

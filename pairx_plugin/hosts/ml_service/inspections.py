@@ -12,7 +12,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Optional
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 from PIL import Image
@@ -21,7 +22,8 @@ from ...review.failures import ApiFailure
 from ...review.services import address
 from .answers import Inspection, failures
 from .asked import Asked
-from .routes import Desk, desk_of, json_answer
+from .bodies import answered, asked_of, check_kind, has_body
+from .routes import Desk, asked_body, desk_of, json_answer
 from .turns import Cancelled, Ticket
 
 __all__ = ["Inspections", "router"]
@@ -30,7 +32,7 @@ _KEPT_BYTES = 64_000_000
 _CLIENT_LEFT = 499
 _ROOT = ("api", "v3", "match-inspection")
 _PATH = "/api/v3/match-inspection/{match_result_id}/{prospect_annotation_id}"
-_FAILURES = failures(400, 401, 403, 404, 413, 422, 429, 500, 502, 503, 504)
+_FAILURES = failures(400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504)
 _Id = Annotated[str, Path(min_length=1, max_length=200)]
 
 router = APIRouter()
@@ -77,39 +79,30 @@ class Inspections:
 
 
 @router.post(
-    _PATH, response_model=Inspection, responses={201: {"model": Inspection, "description": "Made now."}, **_FAILURES}
+    _PATH,
+    response_model=Inspection,
+    responses={201: {"model": Inspection, "description": "Made now."}, **_FAILURES},
+    openapi_extra=asked_body(required=False),
 )
-async def inspect(
-    request: Request, match_result_id: _Id, prospect_annotation_id: _Id, asked: Optional[Asked] = None
-) -> Response:
+async def inspect(request: Request, match_result_id: _Id, prospect_annotation_id: _Id) -> Response:
     """Return the inspection of a pair: 200 where it is kept, 201 where it was made from the body."""
-    key, store = (match_result_id, prospect_annotation_id), _store_of(request)
-    kept = store.get(key)
-    if asked is None:
-        if kept is None:
-            raise ApiFailure(
-                404, "NOT_ASSOCIATED", "no inspection of this pair is kept; send the pair as the body of /explain/"
-            )
-        return _answer(request, key, kept, 200)
-    made_of = hashlib.sha256(asked.model_dump_json().encode("utf-8", "replace")).hexdigest()
-    if kept is not None and kept.made_of == made_of:
-        return _answer(request, key, kept, 200)
-    if len(asked.image1_uris) != 1 or len(asked.image2_uris) != 1:
-        raise ApiFailure(422, "BAD_REQUEST", "an inspection is of one query and one candidate", field="image2_uris")
+    key = match_result_id, prospect_annotation_id
+    if not has_body(request):
+        return _answer(_body(request, key, _kept(request, key)), 200)
+    check_kind(request)
     desk = desk_of(request)
     try:
-        made = await desk.turns.run(lambda ticket: _made(desk, asked, made_of, ticket), request.is_disconnected)
+        body, status = await answered(request, desk.turns, partial(_found_or_made, request, key))
     except Cancelled:
         return Response(status_code=_CLIENT_LEFT)
-    store.put(key, made)
-    return _answer(request, key, made, 201)
+    return _answer(body, status)
 
 
 @router.get(_PATH, response_model=Inspection, responses=failures(400, 401, 404, 422))
 async def inspection(request: Request, match_result_id: _Id, prospect_annotation_id: _Id) -> Response:
     """Return an inspection that is kept."""
     key = match_result_id, prospect_annotation_id
-    return _answer(request, key, _kept(request, key), 200)
+    return _answer(_body(request, key, _kept(request, key)), 200)
 
 
 @router.get(
@@ -125,6 +118,23 @@ async def picture(request: Request, match_result_id: _Id, prospect_annotation_id
     return Response(kept.picture, media_type="image/png", headers=headers)
 
 
+def _found_or_made(request: Request, key: tuple[str, str], content: bytes, ticket: Ticket) -> tuple[bytes, int]:
+    """Return the answer to a request with a body, and its status."""
+    if content.strip() in (b"", b"null"):
+        return _body(request, key, _kept(request, key)), 200
+    asked = asked_of(content)
+    del content  # it may have 64 megabytes
+    made_of = hashlib.sha256(asked.model_dump_json().encode("utf-8", "replace")).hexdigest()
+    kept = _store_of(request).get(key)
+    if kept is not None and kept.made_of == made_of:
+        return _body(request, key, kept), 200
+    if len(asked.image1_uris) != 1 or len(asked.image2_uris) != 1:
+        raise ApiFailure(422, "BAD_REQUEST", "an inspection is of one query and one candidate", field="image2_uris")
+    made = _made(desk_of(request), asked, made_of, ticket)
+    _store_of(request).put(key, made)
+    return _body(request, key, made), 201
+
+
 def _made(desk: Desk, asked: Asked, made_of: str, ticket: Ticket) -> Kept:
     answer = desk.service.answer(asked.model_copy(update={"output": "both"}), ticket)
     with Image.open(io.BytesIO(answer.pictures[0])) as image:
@@ -136,7 +146,9 @@ def _made(desk: Desk, asked: Asked, made_of: str, ticket: Ticket) -> Kept:
 def _kept(request: Request, key: tuple[str, str]) -> Kept:
     found = _store_of(request).get(key)
     if found is None:
-        raise ApiFailure(404, "NOT_ASSOCIATED", "no inspection of this pair is kept here")
+        raise ApiFailure(
+            404, "NOT_ASSOCIATED", "no inspection of this pair is kept; send the pair as the body of /explain/"
+        )
     return found
 
 
@@ -145,7 +157,7 @@ def _store_of(request: Request) -> Inspections:
     return found
 
 
-def _answer(request: Request, key: tuple[str, str], kept: Kept, status: int) -> Response:
+def _body(request: Request, key: tuple[str, str], kept: Kept) -> bytes:
     asset = {
         "url": address(request, *_ROOT, *key, "picture.png"),
         "width": kept.width,
@@ -153,5 +165,8 @@ def _answer(request: Request, key: tuple[str, str], kept: Kept, status: int) -> 
         "content_type": "image/png",
         "labels": ["matchInspectionPairx"],
     }
-    body = json_answer({"success": True, "asset": asset, "explanation": dict(kept.record)})
+    return json_answer({"success": True, "asset": asset, "explanation": dict(kept.record)})
+
+
+def _answer(body: bytes, status: int) -> Response:
     return Response(body, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})

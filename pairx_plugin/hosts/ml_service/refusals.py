@@ -48,7 +48,10 @@ def refusal_of(error: BaseException | Failure, field: str = "") -> ApiFailure:
 
 
 def in_strict_words(refusal: ApiFailure) -> ApiFailure:
-    """Return a refusal as ml-service words it: what is wrong with a request is 400, whatever it is."""
-    if not 400 < refusal.status < 500 or refusal.status == 429:
+    """Return a refusal as ml-service words it: what is wrong with a request is 400, whatever it is.
+
+    A photograph whose server does not send it counts as such there too.
+    """
+    if refusal.status not in (403, 404, 413, 422, 502):
         return refusal
     return ApiFailure(400, refusal.code, str(refusal), field=refusal.field, more=refusal.more)

@@ -11,19 +11,20 @@ from fastapi import APIRouter, Request, Response
 
 from ...errors import PairXError
 from .answers import ExplainAnswer, Health, Offer, Sent, failures
-from .asked import VIEWS, Asked
+from .asked import VIEWS
+from .bodies import answered, asked_of, check_kind
 from .configuration import BATCH
 from .explain_service import ExplainService
 from .refusals import refusal_of
 from .turns import Cancelled, Ticket, Turns
 
-__all__ = ["Desk", "desk_of", "explain_router", "json_answer", "router"]
+__all__ = ["Desk", "asked_body", "desk_of", "explain_router", "json_answer", "router"]
 
 _CLIENT_LEFT = 499  # nobody reads it; the log of requests shows it
-_FAILURES = failures(400, 401, 403, 413, 422, 429, 500, 502, 503, 504)
+_FAILURES = failures(400, 401, 403, 408, 413, 422, 429, 500, 502, 503, 504)
 
 _UPLOAD = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-_SENT: Any = {201: {"model": Sent}, **failures(400, 401, 403, 413, 422, 429, 503, 504)}
+_SENT: Any = {201: {"model": Sent}, **failures(400, 401, 403, 408, 413, 422, 429, 503, 504)}
 
 explain_router = APIRouter()
 router = APIRouter()
@@ -43,17 +44,28 @@ def desk_of(request: Request) -> Desk:
     return found
 
 
+def asked_body(*, required: bool) -> dict[str, Any]:
+    """Return what the OpenAPI document says of a body that is read here and not by FastAPI."""
+    schema = {"$ref": "#/components/schemas/Asked"}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
+
+
 @explain_router.post("/explain", include_in_schema=False)
-@explain_router.post("/explain/", response_model=ExplainAnswer, responses=_FAILURES)
-async def explain(request: Request, asked: Asked) -> Response:
+@explain_router.post(
+    "/explain/", response_model=ExplainAnswer, responses=_FAILURES, openapi_extra=asked_body(required=True)
+)
+async def explain(request: Request) -> Response:
     """Explain why a model finds pairs of photographs similar: one query with each candidate, or one with one."""
+    check_kind(request)
     desk = desk_of(request)
 
-    def work(ticket: Ticket) -> bytes:
+    def work(content: bytes, ticket: Ticket) -> bytes:
+        asked = asked_of(content)
+        del content  # it may have 64 megabytes
         return json_answer(desk.service.answer(asked, ticket).to_json())
 
     try:
-        content = await desk.turns.run(work, request.is_disconnected)
+        content = await answered(request, desk.turns, work)
     except Cancelled:
         return Response(status_code=_CLIENT_LEFT)
     return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
@@ -68,17 +80,18 @@ async def explain(request: Request, asked: Asked) -> Response:
 )
 async def send_photograph(request: Request) -> Response:
     """Keep a photograph, the request's whole body, for the requests that name it: once, for many candidates."""
-    desk, content = desk_of(request), await request.body()
+    desk = desk_of(request)
 
-    def work(ticket: Ticket) -> bytes:
+    def work(content: bytes, ticket: Ticket) -> bytes:
         try:
-            uri, (width, height) = desk.service.gate.keep(content)
+            with ticket.reading():
+                uri, (width, height) = desk.service.gate.keep(content)
         except PairXError as error:
             raise refusal_of(error, "body") from error
         return json_answer({"uri": uri, "width": width, "height": height})
 
     try:
-        answer = await desk.turns.run(work, request.is_disconnected)
+        answer = await answered(request, desk.turns, work)
     except Cancelled:
         return Response(status_code=_CLIENT_LEFT)
     return Response(answer, 201, media_type="application/json", headers={"Cache-Control": "no-store"})
@@ -133,4 +146,5 @@ def _model(service: ExplainService, name: str) -> dict[str, Any]:
         "state": service.models.state(name),
         "input_size": list(found.input_size) if found is not None else None,
         "layer_key": found.default_layer if found is not None else None,
+        "layers": [{"layer_key": layer.key, "grid": list(layer.grid)} for layer in service.models.stages(name)],
     }

@@ -12,6 +12,7 @@ from .configuration import ModelSource
 
 if TYPE_CHECKING:
     from ...models.embedding import EmbeddingModel
+    from ...models.layers import LayerInfo
 
 __all__ = ["ServedModels"]
 
@@ -23,12 +24,14 @@ class ServedModels:
 
     Args:
         loaders: by the id that requests name.
+        alone: whether nobody else has the networks that they load, so that one can be run to list its layers.
     """
 
-    def __init__(self, loaders: Mapping[str, Callable[[], EmbeddingModel]]) -> None:
-        self._loaders = dict(loaders)
+    def __init__(self, loaders: Mapping[str, Callable[[], EmbeddingModel]], *, alone: bool = False) -> None:
+        self._loaders, self._alone = dict(loaders), alone
         self._locks = {name: threading.Lock() for name in loaders}
         self._loaded: dict[str, EmbeddingModel] = {}
+        self._layers: dict[str, list[LayerInfo]] = {}
         self._failed: dict[str, str] = {}
 
     @classmethod
@@ -46,7 +49,7 @@ class ServedModels:
             catalogue.describe(source.where)  # what is not there is told when the service starts
             return lambda: catalogue.load(source.where, **source.options)
 
-        return cls({name: loader(source) for name, source in sources.items()})
+        return cls({name: loader(source) for name, source in sources.items()}, alone=True)
 
     @property
     def ids(self) -> list[str]:
@@ -60,6 +63,16 @@ class ServedModels:
     def loaded(self, model_id: str) -> EmbeddingModel | None:
         """Return a model if it is loaded already."""
         return self._loaded.get(model_id)
+
+    def stages(self, model_id: str) -> list[LayerInfo]:
+        """Return the layers of which requests usually name one; none before the model is loaded."""
+        layers, own = self._layers.get(model_id, []), self._loaded.get(model_id)
+        return [item for item in layers if item.is_stage or (own and item.key == own.default_layer)] or layers
+
+    def n_cells(self, model_id: str, layer_key: str) -> int:
+        """Return how many cells a layer's feature map has; 0 where that is not known."""
+        grids = [item.grid for item in self._layers.get(model_id, []) if item.key == layer_key]
+        return grids[0][0] * grids[0][1] if grids else 0
 
     def name_of(self, asked: str) -> str:
         """Return the id under which a model is served; upper and lower case are one, as in ml-service.
@@ -83,7 +96,9 @@ class ServedModels:
         with self._locks[model_id]:
             if model_id not in self._loaded:
                 try:
-                    self._loaded[model_id] = self._loaders[model_id]()
+                    found = self._loaders[model_id]()
+                    self._layers[model_id] = _listed(found) if self._alone else []
+                    self._loaded[model_id] = found
                     self._failed.pop(model_id, None)
                 except Exception as error:
                     self._failed[model_id] = str(error)
@@ -99,3 +114,9 @@ class ServedModels:
                 logger.error("model %s cannot be loaded: %s", model_id, error)
             except Exception:
                 logger.exception("model %s cannot be loaded", model_id)
+
+
+def _listed(model: EmbeddingModel) -> list[LayerInfo]:
+    from ...models.layers import list_layers  # it brings torch
+
+    return list_layers(model.network, model.input_size)

@@ -14,6 +14,7 @@ from ...review.failures import add_failure_handlers
 from ...review.guard import Guard
 from ...review.options import ReviewOptions
 from . import inspections, routes
+from .asked import Asked
 from .configuration import ServiceConfig
 from .explain_service import ExplainService
 from .routes import Desk
@@ -85,8 +86,10 @@ def _describe(app: FastAPI, with_token: bool) -> None:
     def openapi() -> dict[str, Any]:
         if not app.openapi_schema:
             schema = get_openapi(title=app.title, version="1", description=_SUMMARY, routes=app.routes)
+            parts = schema.setdefault("components", {})
+            parts.setdefault("schemas", {})["Asked"] = Asked.model_json_schema()
             if with_token:
-                schema.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+                parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
                 schema["security"] = [{"token": []}]
                 schema["paths"]["/health"]["get"]["security"] = []
             app.openapi_schema = schema
