@@ -3,14 +3,11 @@
 import importlib
 import logging
 import sys
-import threading
 from types import SimpleNamespace
 
 import pytest
 
 from pairx_plugin.hosts.wildbook import loading, seams
-from pairx_plugin.hosts.wildbook.answers import ANSWER_KEY, AnswerCollector, absence
-from pairx_plugin.hosts.wildbook.graph import with_our_answers
 from pairx_plugin.hosts.wildbook.shared_models import SharedModels
 
 
@@ -59,53 +56,24 @@ def test_whatever_ours_raises_is_logged_and_not_raised(caplog):
     with caplog.at_level(logging.ERROR, logger="pairx_plugin"):
         assert seams.harmless("a test", broken, otherwise=7) == 7
     assert "a test failed" in caplog.text and "broken on purpose" in caplog.text
+
+
+class Panic(BaseException):
+    """As compiled libraries raise it: no Exception."""
+
+
+def raising(error):
+    def raises(*args, **kwargs):
+        raise error
+
+    return raises
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Panic("panic"), GeneratorExit(), MemoryError()], ids=repr)
+def test_what_would_end_a_process_is_kept_from_the_hosts_and_ctrl_c_is_not(error):
+    assert seams.harmless("a test", raising(error), otherwise=7) == 7
     with pytest.raises(KeyboardInterrupt):
-        seams.harmless("a test", lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
-
-
-def test_answers_reach_the_result_of_the_query_that_collects_them():
-    collector = AnswerCollector()
-
-    def graph(ibs, queries):
-        for query in queries:
-            collector.add({"query_annot_uuid": query, "n": ibs})
-        return {"cm_dict": {query: {} for query in queries}}
-
-    wrapped = with_our_answers(graph, collector)
-    assert wrapped(1, ["a", "b"])["cm_dict"] == {
-        "a": {ANSWER_KEY: {"query_annot_uuid": "a", "n": 1}},
-        "b": {ANSWER_KEY: {"query_annot_uuid": "b", "n": 1}},
-    }
-    assert wrapped(1, [])["cm_dict"] == {}
-    collector.add({"query_annot_uuid": "c"})  # nobody collects
-    assert with_our_answers(lambda ibs: {"cm_dict": {"c": {}}}, collector)(1) == {"cm_dict": {"c": {}}}
-
-
-def test_answers_do_not_cross_threads():
-    collector = AnswerCollector()
-    with collector.collecting() as found:
-        other = threading.Thread(target=collector.add, args=({"query_annot_uuid": "a"},))
-        other.start()
-        other.join()
-        assert found == {}
-
-
-def test_result_that_has_odd_shape_is_returned_as_it_is():
-    collector = AnswerCollector()
-
-    def graph(ibs):
-        collector.add({"query_annot_uuid": "a"})
-        return {"no cm_dict": 1}
-
-    assert with_our_answers(graph, collector)(1) == {"no cm_dict": 1}
-
-
-def test_absence_is_told_from_not_asked():
-    asked = {"query_config_dict": {"pairx_explain": True}, "cm_dict": {"q": {}}}
-    assert "had not loaded pairx-plugin" in absence(asked, "q")
-    assert absence({"query_config_dict": {}, "cm_dict": {"q": {}}}, "q") == "'pairx_explain' was not asked for"
-    assert absence({**asked, "cm_dict": {"q": {ANSWER_KEY: {}}}}, "q") is None
-    assert "was not asked for" in absence({}, "q")
+        seams.harmless("a test", raising(KeyboardInterrupt()))
 
 
 class Network:
@@ -222,6 +190,17 @@ def test_failed_attaching_is_logged_and_the_host_is_imported_all_the_same(host_m
     with caplog.at_level(logging.ERROR, logger="pairx_plugin"):
         assert importlib.import_module(host_module).VALUE == 3
     assert "the host runs without explanations" in caplog.text and "MiewIdRequest" in caplog.text
+
+
+@pytest.mark.parametrize("error", [ImportError("gone"), SystemExit(3), Panic("panic")], ids=repr)
+def test_plugin_that_cannot_be_imported_leaves_the_host_as_it_is(host_module, monkeypatch, caplog, error):
+    from pairx_plugin.hosts.wildbook import installing
+
+    monkeypatch.setattr(installing, "install", raising(error))
+    loading.wait_for_host(host_module)
+    with caplog.at_level(logging.ERROR, logger="pairx_plugin"):
+        assert importlib.import_module(host_module).VALUE == 3
+    assert "the host runs without explanations" in caplog.text
 
 
 def test_missing_host_is_told_by_install():

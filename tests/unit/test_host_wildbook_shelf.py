@@ -1,18 +1,20 @@
-"""Explanations on disk beside the host's pictures, and the arithmetic of the re-ranking."""
+"""Explanations on disk beside the host's pictures."""
 
 import json
 import math
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from pairx_hooks import Artifact
-from pairx_plugin.errors import CalibrationRefused, StoreError
+from pairx_plugin.atomic_files import write_whole
+from pairx_plugin.errors import StoreError
 from pairx_plugin.hosts.wildbook.annotations import best_candidates, model_id_of
-from pairx_plugin.hosts.wildbook.options import Reranking
 from pairx_plugin.hosts.wildbook.pictures import version_of
 from pairx_plugin.hosts.wildbook.records import key_of
-from pairx_plugin.hosts.wildbook.reranking import plausibility_of, reranked_scores
 from pairx_plugin.hosts.wildbook.shelf import Shelf, plain_json
 from pairx_plugin.settings import Settings
 
@@ -44,13 +46,18 @@ def test_replaced_pictures_go_and_foreign_files_stay(shelf, tmp_path):
     shelf.write_pair(QUERY, CANDIDATE, {}, [picture("matches", b"old")])
     folder = next(tmp_path.rglob("pairx_explanation.json")).parent
     (folder / "version_matches_orient_horizontal.png").write_bytes(b"host")
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
     shelf.write_pair(QUERY, CANDIDATE, {}, [picture("matches", b"new")])
     assert len(list(folder.glob("pairx_*_matches.webp"))) == 1
     assert shelf.picture(QUERY, CANDIDATE, "matches")[0] == b"new"
     assert (folder / "version_matches_orient_horizontal.png").read_bytes() == b"host"
 
 
-@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"[1]", b"\xff"], ids=["empty", "cut", "list", "bytes"])
+DAMAGED = {"empty": b"", "cut": b'{"a": 1', "list": b"[1]", "bytes": b"\xff", "nan": b'{"a": NaN}'}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_record_counts_as_missing(shelf, tmp_path, content):
     shelf.write_pair(QUERY, CANDIDATE, {}, [])
     next(tmp_path.rglob("pairx_explanation.json")).write_bytes(content)
@@ -63,6 +70,27 @@ def test_nan_is_refused_and_what_was_there_stays(shelf):
         shelf.write_pair(QUERY, CANDIDATE, {"n": math.nan}, [picture("clean", b"2")])
     assert shelf.read_pair(QUERY, CANDIDATE)["n"] == 1
     assert shelf.picture(QUERY, CANDIDATE, "clean")[0] == b"1"
+
+
+def test_full_disk_leaves_nothing_of_ours_in_the_way_of_the_host(shelf, tmp_path, monkeypatch):
+    from pairx_plugin.hosts.wildbook import shelf as room
+
+    before = shelf.write_pair(QUERY, CANDIDATE, {"n": 1}, [picture("clean", b"1"), picture("matches", b"2")])
+    there = {path.name for path in tmp_path.rglob("*")}
+    written = []
+
+    def until_full(path, data):
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        written.append(path)
+        return write_whole(path, data)
+
+    monkeypatch.setattr(room, "write_whole", until_full)
+    with pytest.raises(StoreError, match="make room"):
+        shelf.write_pair(QUERY, CANDIDATE, {}, [picture(v, b"1") for v in ("clean", "heatmask", "matches")])
+    assert [path.name.split("_")[-1] for path in written] == ["clean.webp", "heatmask.webp"]
+    assert {path.name for path in tmp_path.rglob("*")} == there
+    assert shelf.has_pictures(before, QUERY, CANDIDATE) and shelf.read_pair(QUERY, CANDIDATE) == before
 
 
 @pytest.mark.parametrize("reference", ["", "..", "a/b", "a b", "x" * 65, "a\n"])
@@ -99,6 +127,48 @@ def test_threads_that_write_one_pair_leave_a_whole_record(shelf):
         thread.join()
     assert shelf.read_pair(QUERY, CANDIDATE)["text"] == "x" * 5000
     assert shelf.picture(QUERY, CANDIDATE, "clean")[0] == b"same"
+
+
+WRITER = """
+import sys
+from pairx_hooks import Artifact
+from pairx_plugin.hosts.wildbook.shelf import Shelf
+folder, query, candidate, own = sys.argv[1:]
+shelf = Shelf(folder, "r")
+print("ready", flush=True)
+sys.stdin.readline()
+for n in range(60):
+    data = f"{own}{n}".encode()
+    pictures = [
+        Artifact(version=v, media_type="image/png", width=1, height=1, data=data + v.encode())
+        for v in ("matches", "heatmask", "clean")
+    ]
+    shelf.write_pair(query, candidate, {"own": own, "n": n}, pictures)
+"""
+
+
+def test_processes_that_explain_one_pair_differently_leave_a_record_with_all_its_pictures(tmp_path):
+    command = [sys.executable, "-c", WRITER, str(tmp_path), QUERY, CANDIDATE]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    writers = [subprocess.Popen([*command, own], **pipes) for own in "ab"]
+    try:
+        assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 2
+        for writer in writers:
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+        shelf, n_read = Shelf(tmp_path, "r"), 0
+        while any(writer.poll() is None for writer in writers) or n_read == 0:
+            record = shelf.read_pair(QUERY, CANDIDATE)
+            if record is not None:  # whole, with all its pictures, at every moment
+                n_read += 1
+                for version in ("matches", "heatmask", "clean"):
+                    data, _ = shelf.picture_of(record, QUERY, CANDIDATE, version)
+                    assert data == f"{record['own']}{record['n']}{version}".encode()
+        assert [writer.wait() for writer in writers] == [0, 0] and n_read > 10
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
 
 
 def test_candidates_with_a_record_are_listed(shelf):
@@ -154,52 +224,6 @@ def test_best_candidates_leave_out_what_is_no_number_and_keep_the_order_of_ties(
 )
 def test_model_id_is_the_name_of_its_file(url, name):
     assert model_id_of(url) == name
-
-
-def record_of(ratio):
-    calibration = {"status": "calibrated", "likelihood_ratio": ratio}
-    return {"status": "ready", "plausibility": {"irm_rob": 0.5, "match_coverage": 0.5, "calibration": calibration}}
-
-
-def test_plausibility_is_the_calibrated_likelihood_ratio_as_a_share():
-    reranking = Reranking()
-    assert plausibility_of(record_of(4.0), reranking) == pytest.approx(0.8)
-    assert plausibility_of(record_of(1.0), reranking) == pytest.approx(0.5)
-    assert plausibility_of(record_of(0.25), reranking) == pytest.approx(0.2)
-
-
-def test_pair_without_figures_keeps_its_score_whatever_the_calibration():
-    assert plausibility_of({"status": "failed"}, Reranking()) is None
-    assert plausibility_of({"status": "ready"}, Reranking()) is None
-    unjudged = {"status": "ready", "plausibility": {"calibration": {"status": "not_assessed"}}}
-    assert plausibility_of(unjudged, Reranking()) is None
-
-
-@pytest.mark.parametrize(
-    "calibration, words",
-    [
-        ({}, "calibrate_wildbook"),
-        ({"status": "uncalibrated", "reason": ""}, "calibrate_wildbook"),
-        ({"status": "uncalibrated", "reason": "FIGURES_DO_NOT_SEPARATE"}, "did not tell"),
-        ({"status": "stale", "reason": "LAYER_DIFFERS"}, "another layer"),
-        ({"status": "unreadable", "reason": "no file there"}, "no file there"),
-    ],
-    ids=["earlier record", "none", "useless", "stale", "unreadable"],
-)
-def test_uncalibrated_plausibility_is_refused(calibration, words):
-    figures = {"irm_rob": 1.0, "match_coverage": 1.0, "calibration": calibration}
-    with pytest.raises(CalibrationRefused, match=words):
-        plausibility_of({"status": "ready", "plausibility": figures}, Reranking())
-
-
-def test_shortlist_is_mixed_the_rest_is_scaled_and_what_failed_keeps_its_score():
-    changed = reranked_scores([0.9, 0.8, 0.7, 0.6], {0: 0.0, 1: 1.0, 2: None}, Reranking(alpha=0.8))
-    assert changed == pytest.approx([0.72, 0.84, 0.7, 0.48])
-
-
-def test_nothing_judged_changes_no_score():
-    assert reranked_scores([0.9, 0.1], {0: None, 1: None}, Reranking()) == [0.9, 0.1]
-    assert reranked_scores([0.9, 0.1], {}, Reranking()) == [0.9, 0.1]
 
 
 @pytest.mark.parametrize("name", ["calibration", "layer_choice"])

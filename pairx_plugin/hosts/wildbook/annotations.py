@@ -5,13 +5,20 @@ from __future__ import annotations
 import math
 import os
 import posixpath
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from pairx_hooks import Annotation, Candidate, RankedQuery
 
-__all__ = ["annotation_of", "annotations_of", "best_candidates", "model_id_of", "ranked_query_of", "uuid_text"]
+__all__ = [
+    "annotation_of",
+    "annotations_of",
+    "best_candidates",
+    "finite",
+    "model_id_of",
+    "ranked_query_of",
+    "uuid_text",
+]
 
 _UNKNOWN_NAMES = ("", "____")
 
@@ -87,8 +94,8 @@ def best_candidates(daids: Sequence[int], scores: Sequence[float], k: int) -> li
     >>> best_candidates([11, 12, 13], [0.2, float("nan"), 0.9], 2)
     [2, 0]
     """
-    finite = [index for index in range(len(daids)) if math.isfinite(float(scores[index]))]
-    return sorted(finite, key=lambda index: -float(scores[index]))[:k]
+    numbers = [index for index in range(len(daids)) if math.isfinite(float(scores[index]))]
+    return sorted(numbers, key=lambda index: -float(scores[index]))[:k]
 
 
 def ranked_query_of(
@@ -107,8 +114,8 @@ def ranked_query_of(
         Candidate(
             annotation=annotation,
             rank=rank,
-            score=_finite(match.annot_score_list[position]),
-            name_score=_finite(names.get(int(match.dnid_list[position]))),
+            score=finite(match.annot_score_list[position]),
+            name_score=finite(names.get(int(match.dnid_list[position]))),
         )
         for rank, (position, annotation) in enumerate(zip(positions, annotations), start=1)
     )
@@ -134,20 +141,12 @@ def model_id_of(model_url: Any) -> str:
     return posixpath.splitext(name)[0] or "MiewId"
 
 
-def checked_uuid(text: Any) -> str:
-    """Return a UUID in its usual spelling.
-
-    Raises:
-        ValueError: it is none.
-    """
-    return str(uuid.UUID(str(text)))
-
-
 def _integers(values: Sequence[Any]) -> list[int]:
     return [int(value) for value in values]
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """Return a score, None where there is none that is a number."""
     if value is None or not math.isfinite(float(value)):
         return None
     return float(value)

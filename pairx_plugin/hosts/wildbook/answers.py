@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from urllib.parse import urlencode
 
 from pairx_hooks import Failure, Status
 
-from .options import FLAG, Options, flag_is_on
+from .arguments import argument_options
+from .options import FLAG, Options, flag_is_on, own_key, server_options
 
 __all__ = [
     "ANSWER_KEY",
@@ -71,11 +73,13 @@ def answer(
         failure: why nothing was explained.
         facts: whatever else is known: the model, seconds, a re-ranking.
     """
-    usable = sum(Status(record["status"]).usable for record in records)
+    found = [Status(record["status"]) for record in records]
+    usable = sum(status.usable for status in found)
+    whole = all(status is Status.READY for status in found)
     return {
         "schema": ANSWER_SCHEMA,
         "plugin": {"name": "pairx-plugin", "version": plugin_version()},
-        "status": "failed" if failure or (records and not usable) else "ready" if usable == len(records) else "partial",
+        "status": "failed" if failure or (records and not usable) else "ready" if whole else "partial",
         "extern_reference": reference,
         "query_annot_uuid": query,
         "top_k": options.settings.top_k,
@@ -108,6 +112,7 @@ def absence(result: Mapping[str, Any], query: str) -> str | None:
     """Return why a result of the host has no explanations although they were asked for, None where it has an answer.
 
     The host drops the flag without a word in a process that has not loaded this plugin; that is how one finds out.
+    A query that does not name the flag asked for explanations where they are the default of the present process.
 
     Args:
         result: of ``query_chips_graph``, as a caller or a job gets it.
@@ -116,7 +121,10 @@ def absence(result: Mapping[str, Any], query: str) -> str | None:
     entry = result.get("cm_dict", {}).get(query, {})
     if ANSWER_KEY in entry:
         return None
-    if not flag_is_on((result.get("query_config_dict") or {}).get(FLAG)):
+    config = result.get("query_config_dict") or {}
+    by_default: Mapping[str, Any] = {**server_options(), **argument_options(sys.argv[1:])}
+    said = [value for key, value in config.items() if own_key(key) == FLAG]
+    if not flag_is_on(said[-1] if said else by_default.get(FLAG)):
         return f"'{FLAG}' was not asked for"
     return (
         f"'{FLAG}' was asked for, and the process that ran the query had not loaded pairx-plugin, or has another "

@@ -20,7 +20,7 @@ from ...hook_requests import request_of
 from ...settings import Settings
 from ..host_plugin import HostPlugin
 from .annotations import best_candidates, model_id_of, ranked_query_of
-from .inputs import HostedModel, host_chip, hosted_model
+from .inputs import HostedModel, host_chip, hosted_model, input_size_of, mirrored_viewpoints
 from .records import explanation_of, key_of, pair_record, with_failure
 from .seams import harmless
 from .shared_models import SharedModels
@@ -81,7 +81,9 @@ def load_host_model(plugin: Any, models: SharedModels, species: str) -> HostMode
         model_url=str(model_url),
         config_url=str(config_url),
         config=config,
-        hosted=models.companion(network, lambda: hosted_model(network, config, model_id)),
+        hosted=models.companion(
+            network, lambda: hosted_model(network, config, model_id), (model_id, input_size_of(config))
+        ),
         file=models.file_of(network),
     )
 
@@ -197,7 +199,13 @@ class QueryExplainer:
             self.attach(ranked_query, [explanation])
 
     def _kept(self, ranked: RankedQuery, candidate: Candidate, explanation: Explanation) -> dict[str, Any]:
-        record, pictures = pair_record(ranked, candidate, explanation, self._facts(ranked, candidate))
+        facts = self._facts(ranked, candidate)
+        try:
+            record, pictures = pair_record(ranked, candidate, explanation, facts)
+        except Exception as error:  # what somebody's explainer says may be anything; the others' are not lost by it
+            logger.exception("the explanation of %s is no record", candidate.annotation.annotation_id)
+            explanation = Explanation.without_evidence(ranked, candidate, in_words(error))
+            record, pictures = pair_record(ranked, candidate, explanation, facts)
         query, duuid = ranked.query.annotation_id, candidate.annotation.annotation_id
         # stands until the host's own pictures are gone, for the query after a process that ended in between
         harmless("noting that a pair may be drawn otherwise", self._shelf.note_plain, query, duuid)
@@ -230,11 +238,16 @@ class QueryExplainer:
 
     def _facts(self, ranked: RankedQuery, candidate: Candidate) -> dict[str, Any]:
         query, duuid = ranked.query.annotation_id, candidate.annotation.annotation_id
+        mirrored = mirrored_viewpoints(self.model.config)
         return {
             "name": "wildbook-ia",
             "qannot_uuid": query,
             "dannot_uuid": duuid,
             "visual_uuids": [ranked.query.extra["visual_uuid"], candidate.annotation.extra["visual_uuid"]],
+            "mirrored": {
+                "viewpoints": list(mirrored),
+                "sides": [item.viewpoint in mirrored for item in (ranked.query, candidate.annotation)],
+            },
             "extern_reference": self._shelf.reference,
             **self.model.facts(),
             "key": self._key(query, duuid),

@@ -50,6 +50,11 @@ def _of_annotations(host: Mapping[str, Any], ibs: Any) -> str | None:
             return f"the annotation of the {side} is not in the database any more"
         if today != before:
             return f"the box or the photograph of the {side} has changed since"
+    mirrored = host.get("mirrored")
+    if isinstance(mirrored, Mapping):
+        for side, before, viewpoint in zip(("query", "candidate"), mirrored["sides"], _viewpoints(ibs, uuids)):
+            if (viewpoint in mirrored["viewpoints"]) != before:
+                return f"the viewpoint of the {side} has changed since, by which its network reads it mirrored or not"
     return None
 
 
@@ -57,6 +62,12 @@ def visual_uuids(ibs: Any, uuids: list[str]) -> list[str | None]:
     """Return the host's fingerprints of annotations as they are now; None for one that is gone."""
     aids = ibs.get_annot_aids_from_uuid([uuid.UUID(text) for text in uuids])
     return [None if aid is None else str(ibs.get_annot_visual_uuids(aid)) for aid in aids]
+
+
+def _viewpoints(ibs: Any, uuids: list[str]) -> list[str | None]:
+    aids = ibs.get_annot_aids_from_uuid([uuid.UUID(text) for text in uuids])
+    found: list[str | None] = ibs.get_annot_viewpoints(aids)
+    return found
 
 
 def _of_file(file: Any) -> str | None:

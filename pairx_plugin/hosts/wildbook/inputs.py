@@ -25,7 +25,7 @@ from ..input_tensors import InputTensors
 if TYPE_CHECKING:
     from ...models.embedding import EmbeddingModel
 
-__all__ = ["HostedModel", "host_chip", "hosted_model"]
+__all__ = ["HostedModel", "host_chip", "hosted_model", "input_size_of", "mirrored_viewpoints"]
 
 _FARTHEST = 0.05  # grey levels; a tensor that was made from whole levels is a thousandth of it off
 _MIRRORED = ChipWarning(
@@ -53,12 +53,24 @@ def hosted_model(network: Any, config: Any, model_id: str) -> HostedModel:
     from ...models.embedding import EmbeddingModel
     from ...models.preprocessing import Preprocessing
 
-    height, width = (int(side) for side in config.data.image_size)
+    height, width = input_size_of(config)
     tensors = InputTensors(Preprocessing(input_size=(height, width), channel_order="bgr"))
     embedding_model = EmbeddingModel(
         network, input_size=(height, width), channel_order="bgr", preprocess=tensors.tensor, model_id=model_id
     )
     return HostedModel(embedding_model=embedding_model, tensors=tensors)
+
+
+def input_size_of(config: Any) -> tuple[int, int]:
+    """Return height and width of what the host hands to a network."""
+    height, width = (int(side) for side in config.data.image_size)
+    return height, width
+
+
+def mirrored_viewpoints(config: Any) -> tuple[str, ...]:
+    """Return the viewpoints whose chips the host mirrors before its network sees them."""
+    test = getattr(config, "test", None)
+    return tuple(getattr(test, "fliplr_view", None) or ()) if getattr(test, "fliplr", False) else ()
 
 
 def host_chip(plugin: Any, ibs: Any, aid: int, config: Any, model: HostedModel) -> Chip:
@@ -74,7 +86,7 @@ def host_chip(plugin: Any, ibs: Any, aid: int, config: Any, model: HostedModel) 
     """
     tensor = _host_tensor(plugin, ibs, aid, config)
     square = _undone(tensor, aid, model)
-    mirrored = _is_mirrored(ibs, aid, config)
+    mirrored = ibs.get_annot_viewpoints(aid) in mirrored_viewpoints(config)
     x, y, width, height = (float(value) for value in ibs.get_annot_bboxes(aid))
     pixels = read_only(_stretched(square, width, height))
     model.tensors.keep(pixels, tensor[0])
@@ -133,13 +145,6 @@ def _stretched(square: NDArray[np.uint8], width: float, height: float) -> NDArra
         return square
     # bilinear: sharper kernels ring, and what rings looks like a mark
     return np.array(Image.fromarray(square).resize(size, Image.Resampling.BILINEAR))
-
-
-def _is_mirrored(ibs: Any, aid: int, config: Any) -> bool:
-    test = getattr(config, "test", None)
-    return bool(getattr(test, "fliplr", False)) and ibs.get_annot_viewpoints(aid) in (
-        getattr(test, "fliplr_view", None) or ()
-    )
 
 
 def _mirror(to_image: ToImage) -> ToImage:

@@ -21,7 +21,7 @@ from .parameters import with_our_parameters, with_our_values
 from .pictures import with_our_pictures
 from .review_mount import ReviewMount
 from .routes import register_routes
-from .seams import attach
+from .seams import attach, attached, detach
 from .shared_models import SharedModels
 from .stage import RankingStage
 
@@ -115,8 +115,12 @@ def _install(module: ModuleType) -> Installation:
     models, collector = SharedModels(), AnswerCollector()
     review = ReviewMount(module, models)
     seams, server = _Seams(), _server_options()
-    _attach_to_plugin(seams, module, server, RankingStage(module, models, collector), models)
-    _attach_to_graph(seams, collector, review)
+    try:
+        _attach_to_plugin(seams, module, server, RankingStage(module, models, collector), models)
+        _attach_to_graph(seams, collector, review)
+    except BaseException:
+        seams.undo()  # half a plugin would change configurations and explain nothing
+        raise
     wbia = importlib.import_module("wbia")
     installation = Installation(
         host=f"wbia {getattr(wbia, '__version__', 'of unknown version')}",
@@ -206,6 +210,7 @@ class _Seams:
     def __init__(self) -> None:
         self.done: list[str] = []
         self.missing: list[str] = []
+        self._places: list[tuple[Any, str]] = []
 
     def add(
         self,
@@ -223,9 +228,17 @@ class _Seams:
             HostError: the host does not have it, and nothing works without.
         """
         where = f"{getattr(owner, '__name__', owner)}.{name}"
+        stood = attached(owner, name)
         if attach(owner, name, make):
             self.done.append(where)
+            self._places += [] if stood else [(owner, name)]
         elif without is None:
             raise HostError(f"the host has no {where}; this version of Wildbook IA or its plugin is not known here")
         else:
             self.missing.append(f"{where} ({without})")
+
+    def undo(self) -> None:
+        """Put back what these seams replaced."""
+        for owner, name in self._places:
+            detach(owner, name)
+        self._places.clear()

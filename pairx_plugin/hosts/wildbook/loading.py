@@ -139,7 +139,9 @@ def _attach(module: ModuleType) -> bool:
 
         install(module)
         return True
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # what our imports bring along may want to end the process, which is the host's
         logger.exception("pairx-plugin is not attached; the host runs without explanations")
         return False
 
@@ -158,7 +160,9 @@ def _bring_plugin(_: ModuleType) -> None:
     """Import the MiewID plugin, once the host is imported and before it opens a database."""
     try:
         importlib.import_module(_PLUGIN_MODULE)
-    except Exception:  # the host's plugins raise nearly anything while they are imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # the host's plugins raise nearly anything while they are imported
         logger.exception("--miew-id was asked for, and %s cannot be imported; the host runs without it", _PLUGIN_MODULE)
 
 

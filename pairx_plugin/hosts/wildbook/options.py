@@ -48,6 +48,7 @@ _OFF = ("", "0", "false", "no", "off", "none", "null")
 _ALIASES = ("MiewId_", "MiewIdConfig_")  # prefixes that the host takes off a key
 _FILES = (f"{PREFIX}calibration", f"{PREFIX}layer_choice")
 _LARGEST_FILE = 16_000_000
+_LONGEST_MESSAGE, _LONGEST_VALUE = 1_200, 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +82,15 @@ def option_defaults() -> dict[str, Any]:
 
 
 def with_server_options(given: Mapping[str, Any], server: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a request holds on top of the server's defaults; a layer key of its own rules out their layers."""
+    """Return what a request holds on top of the server's defaults; a layer key of its own rules out their layers.
+
+    None says nothing of an option; of the flag it says off.
+    """
+    said = {key: value for key, value in given.items() if value is not None or key == FLAG}
     layers = PREFIX + "layers"
-    overruled = LAYER_KEY in given and layers not in given
-    return {**{key: value for key, value in server.items() if not (overruled and key == layers)}, **given}
+    overruled = LAYER_KEY in said and layers not in said
+    theirs = {key: value for key, value in server.items() if not (overruled and key == layers)}
+    return {**given, **theirs, **said}
 
 
 def server_options(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -107,7 +113,7 @@ def flag_is_on(value: Any) -> bool:
     """True unless a flag says off; a value that is neither counts as on, so that somebody hears of it."""
     try:
         return value.strip().lower() not in _OFF if isinstance(value, str) else bool(value)
-    except Exception:  # an array, say: neither on nor off
+    except (Exception, SystemExit):  # an array, say: neither on nor off
         return True
 
 
@@ -164,22 +170,32 @@ def read_options(values: Mapping[str, Any]) -> Options:
             _check_file(key, getattr(settings, key[len(PREFIX) :]))
         reranking = _reranking(given)
         warnings += without_effect(reranking)
-    except Exception as error:
-        told = str(error) if isinstance(error, SettingsError) else f"an option cannot be read: {shown(error):.300}"
-        message = told.encode("utf-8", "backslashreplace").decode("utf-8")  # it becomes a part of the configuration
-        return Options(explain=True, failure=Failure(code=SettingsError.code, message=message), warnings=warnings)
+    except (Exception, SystemExit) as error:
+        return Options(explain=True, failure=_refusal(error), warnings=warnings)
     return Options(explain=True, settings=settings, reranking=reranking, warnings=warnings)
+
+
+def _refusal(error: BaseException) -> Failure:
+    """Return why options were refused, as a message that can stand in a configuration: writable, and not endless."""
+    told = str(error) if isinstance(error, SettingsError) else f"an option cannot be read: {shown(error):.300}"
+    if len(told) > _LONGEST_MESSAGE:  # it holds the value; what would do stands at its end
+        told = f"{told[: _LONGEST_MESSAGE // 2]} ... {told[-_LONGEST_MESSAGE // 2 :]}"
+    message = told.encode("utf-8", "backslashreplace").decode("utf-8")
+    return Failure(code=SettingsError.code, message=message)
 
 
 def _check_writable(key: str, value: Any) -> None:
     """Refuse what the host cannot hash and store with its configuration; it would fail on it, and the query with it.
 
-    Such are half characters (surrogates), which JSON can carry, and NaN or objects among a third party's options.
+    Such are half characters (surrogates), which JSON can carry, and NaN or objects among a third party's options. What
+    is endless would stand in every name that the host makes of a configuration.
     """
     try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True).encode("utf-8")
+        written = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise SettingsError(f"option '{key}' holds what cannot be written as JSON: {error!s:.160}") from error
+    if len(written) > _LONGEST_VALUE:
+        raise SettingsError(f"option '{key}' is {len(written)} bytes long; {_LONGEST_VALUE} at most will do")
 
 
 def _check_file(key: str, path: str) -> None:
@@ -189,7 +205,9 @@ def _check_file(key: str, path: str) -> None:
     """
     try:
         status = os.stat(os.path.expanduser(path))
-    except (OSError, ValueError):
+    except ValueError as error:
+        raise SettingsError(f"option '{key}' names no file: {shown(path)!r} ({error})") from error
+    except OSError:
         return
     if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_FILE:
         raise SettingsError(
@@ -223,10 +241,9 @@ def _unknown(key: str, value: Any, known: set[str]) -> Failure:
 
 
 def _as_bool(value: Any) -> bool:
-    if isinstance(value, str) and value.strip().lower() in (*_OFF, "1", "true", "yes", "on"):
-        return flag_is_on(value)
-    if value is None or (isinstance(value, (bool, int, float)) and value in (0, 1)):
-        return bool(value)
+    text = str(int(value) if isinstance(value, float) and value in (0.0, 1.0) else value)
+    if text.strip().lower() in (*_OFF, "1", "true", "yes", "on"):
+        return flag_is_on(text)
     raise SettingsError(f"option '{PREFIX}rerank' must be true or false, not {type(value).__name__} {shown(value)!r}")
 
 

@@ -87,7 +87,8 @@ def options_of(request: Any) -> Options:
     options = getattr(request, OPTIONS_ATTRIBUTE, None)
     if isinstance(options, Options):
         return options
-    return read_options(getattr(request, "params", None) or {})
+    read: Options = harmless("reading options", lambda: read_options(request.params or {}), otherwise=OFF)
+    return read
 
 
 def _ours(theirs: list[Any], param_info: ParamInfo, server: Mapping[str, Any]) -> list[Any]:

@@ -67,8 +67,12 @@ def pair_record(
         host: the host's facts, with ``extern_reference``, ``qannot_uuid``, ``dannot_uuid`` and ``key``.
     """
     pictures = _chosen(explanation)
-    record = explanation.to_json()["record"] or _bare(ranked_query, candidate, explanation, host)
-    for image, annotation in zip(record.get("images", ()), (ranked_query.query, candidate.annotation)):
+    # what somebody's explainer leaves out is filled in, and the status is the contract's
+    record = explanation.to_json()["record"]
+    for name, value in _bare(ranked_query, candidate, explanation, host).items():
+        record.setdefault(name, value)
+    record["status"] = explanation.status.value
+    for image, annotation in zip(record["images"], (ranked_query.query, candidate.annotation)):
         image["filename"] = annotation.extra["file_name"]
     record.update(rank=candidate.rank, score=candidate.score, score_type="annot", host=dict(host))
     warnings = record.get("warnings")

@@ -24,6 +24,7 @@ from .options import Reranking
 
 __all__ = ["apply_scores", "plausibility_of", "reranked_scores"]
 
+_SCORES = ("annot_score_list", "name_score_list", "score_list")  # of the host's match
 _REASONS = {
     "": "there is no calibration; make one on this database's decisions with `python -m "
     "pairx_plugin.cli.calibrate_wildbook --dbdir DATABASE`, or name a file in pairx_calibration",
@@ -81,6 +82,15 @@ def reranked_scores(
 
 
 def apply_scores(match: Any, scores: Sequence[float]) -> None:
-    """Set the annotation scores of a match of the host, and the name scores that follow: each name's best one."""
+    """Set the annotation scores of a match of the host, and the name scores that follow: each name's best one.
+
+    Where that fails, all scores are what they were.
+    """
     names = [max(scores[int(index)] for index in group) for group in match.name_groupxs]
-    match.set_cannonical_name_score(scores, names)
+    before = {name: getattr(match, name) for name in _SCORES}
+    try:
+        match.set_cannonical_name_score(scores, names)
+    except BaseException:
+        for name, value in before.items():
+            setattr(match, name, value)
+        raise

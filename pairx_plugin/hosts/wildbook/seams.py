@@ -63,11 +63,14 @@ def harmless(what: str, function: Callable[..., Any], *args: Any, otherwise: Any
     """Call a function of ours within the host; whatever it raises is logged, and `otherwise` is returned.
 
     The host runs a failing job six times, and a failing query is lost: nothing of ours may raise into it, nor end a
-    process of the host as ``sys.exit`` in somebody's plugin would.
+    process of the host as ``sys.exit`` in somebody's plugin would, or a panic of a compiled library, which is no
+    Exception. Only KeyboardInterrupt passes.
     """
     try:
         return function(*args, **kwargs)
-    except (Exception, SystemExit):
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         logger.exception("%s failed; the host goes on without it", what)
         return otherwise
 

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -40,7 +40,7 @@ class SharedModels:
         self.n_loads = self.n_shared = 0
         self._max_models = max_models
         self._networks: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
-        self._companions: dict[int, Any] = {}  # by identity of a kept network
+        self._companions: dict[int, dict[Hashable, Any]] = {}  # by identity of a kept network, then by purpose
         self._lock = threading.RLock()
         self._here = threading.local()
 
@@ -90,17 +90,21 @@ class SharedModels:
 
         return model
 
-    def companion(self, network: Any, make: Callable[[], T]) -> T:
+    def companion(self, network: Any, make: Callable[[], T], purpose: Hashable = None) -> T:
         """Return what `make` makes of a network; of a kept network, what was made of it the first time.
 
         It may hold what is costly to find out about a network, such as the digests of its weights.
+
+        Args:
+            purpose: what else it depends on: species that share a network may show it chips of another size.
         """
         with self._lock:
             if not any(kept is network for kept in self._networks.values()):
                 return make()
-            if id(network) not in self._companions:
-                self._companions[id(network)] = make()
-            found: T = self._companions[id(network)]
+            made = self._companions.setdefault(id(network), {})
+            if purpose not in made:
+                made[purpose] = make()
+            found: T = made[purpose]
             return found
 
     def file_of(self, network: Any) -> dict[str, Any] | None:

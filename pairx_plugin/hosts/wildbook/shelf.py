@@ -13,8 +13,9 @@ import json
 import logging
 import os
 import re
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 _PAIR_FILE, _QUERY_FILE, _PLAIN_FILE = "pairx_explanation.json", "pairx_query.json", "pairx_drawn_plain"
 _REFERENCE = re.compile(r"[A-Za-z0-9_]{1,64}")
 _SUFFIXES = {"image/png": ".png", "image/webp": ".webp"}
+_SETTLED = 60.0  # seconds; a process names a picture in its record right after it wrote it
 _PICTURE = re.compile(r"pairx_[0-9a-f]{12}_[a-z]{1,16}\.(png|webp)")
 
 
@@ -67,7 +69,8 @@ class Shelf:
             StoreError: something could not be written; what was there before is still there.
         """
         folder = self._pair(query, candidate)
-        files = {}
+        files: dict[str, str] = {}
+        kept = set(self.files_of(self.read_pair(query, candidate) or {}).values())
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for picture in pictures:
@@ -80,6 +83,7 @@ class Shelf:
             written = {**record, "host": {**record.get("host", {}), "files": files}}
             write_whole(folder / _PAIR_FILE, _encoded(written))
         except (OSError, KeyError, ValueError) as error:
+            _remove(folder / name for name in files.values() if name not in kept)  # the host needs the room itself
             raise StoreError(
                 f"the explanation of {candidate} cannot be written to {folder}: {error}; make room, or check its rights"
             ) from error
@@ -222,7 +226,7 @@ def _encoded(data: Mapping[str, Any]) -> bytes:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(path.read_bytes(), parse_constant=_no_number)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -231,11 +235,19 @@ def _read(path: Path) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def _clear(folder: Path, keep: set[str]) -> None:
-    """Remove pictures of an explanation that was replaced."""
-    for path in folder.glob("pairx_*"):
-        if _PICTURE.fullmatch(path.name) and path.name not in keep:
-            try:
-                path.unlink()
-            except OSError as error:
-                logger.debug("%s was not removed: %s", path, error)
+    """Remove pictures of an explanation that was replaced; not those that another process may be about to name."""
+    found = [path for path in folder.glob("pairx_*") if _PICTURE.fullmatch(path.name) and path.name not in keep]
+    _remove(path for path in found if _changed(path) < (time.time() - _SETTLED) * 1e9)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            path.unlink()
+        except OSError as error:
+            logger.debug("%s was not removed: %s", path, error)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pairx_hooks import Failure, Status
 
-from .annotations import best_candidates, uuid_text
+from .annotations import best_candidates, finite, uuid_text
 from .answers import ANSWER_KEY, AnswerCollector, answer, summary_of
 from .explaining import HostModel, QueryExplainer, figures_alone, in_words, load_host_model
 from .options import Options, Reranking
@@ -22,7 +22,7 @@ from .pictures import forget_thumbs, reference_of
 from .reranking import apply_scores, plausibility_of, reranked_scores
 from .seams import harmless
 from .shared_models import SharedModels
-from .shelf import Shelf
+from .shelf import Shelf, plain_json
 
 __all__ = ["RankingStage"]
 
@@ -98,8 +98,10 @@ class RankingStage:
                 "batch": batch,
             }
             try:
-                found = self._answer(request, match, options, common)
-            except Exception as error:
+                found = plain_json(self._answer(request, match, options, common))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # also what would end the process, which is the host's
                 logger.exception("query %s is not explained", query)
                 found = answer(**common, failure=in_words(error))
             found["seconds"] = round(time.perf_counter() - started, 3)
@@ -161,12 +163,13 @@ class RankingStage:
             }
             scores = reranked_scores(before, plausibilities, reranking)
             apply_scores(match, scores)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             logger.exception("query %s keeps its ranking", match.qaid)
             failure: Failure = in_words(error)
             return {**told, "failure": failure.to_json(), "n_judged": 0}, False
         judged = sum(value is not None for value in plausibilities.values())
-        return {**told, "failure": None, "n_judged": judged, "scores_before": before[:1000]}, judged > 0
+        told = {**told, "failure": None, "n_judged": judged, "scores_before": [finite(item) for item in before[:1000]]}
+        return told, judged > 0
 
 
 def _ranking(ibs: Any, match: Any, n: int) -> list[dict[str, Any]]:

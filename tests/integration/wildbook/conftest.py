@@ -24,6 +24,7 @@ collect_ignore_glob = [] if _HAS_HOST else ["test_*.py"]
 
 if _HAS_HOST:
     import host_files
+    import review_reader
 
 
 class HostUnderTest:
@@ -59,7 +60,7 @@ class HostUnderTest:
         """Run ``query_chips_graph``; return its result, and the query's entry."""
         config = {"pipeline_root": "MiewId", **options}
         result = self.ibs.query_chips_graph(qaids or [self.qaid], self.aids, query_config_dict=config)
-        return result, result["cm_dict"][self.query_uuid]
+        return result, result["cm_dict"].get(self.query_uuid)
 
     def request(self, **options):
         return self.ibs.new_query_request(
@@ -69,8 +70,11 @@ class HostUnderTest:
     def _ask(self, **options):
         self.clear()
         result, entry = self.graph(**options)
-        config = self.request(**options).get_cfgstr()
-        return SimpleNamespace(result=result, entry=entry, config=config, thumbs=self.thumbs())
+        request = self.request(**options)
+        row = self.ibs.depc_annot["MiewId"].get_config_rowid(request.config)
+        return SimpleNamespace(
+            result=result, entry=entry, config=request.get_cfgstr(), config_row=row, thumbs=self.thumbs()
+        )
 
     ask = _ask
 
@@ -145,3 +149,33 @@ def encoded():
         raise AssertionError(f"JSON holds {constant}")
 
     return lambda value: json.loads(utool.to_json(value), parse_constant=refuse)
+
+
+@pytest.fixture()
+def hosted(attached_host):
+    """The host as it is, with what other tests have kept."""
+    return attached_host
+
+
+@pytest.fixture()
+def explained(hosted):
+    """A query whose best candidate is explained; asked again only where a test has cleared what was kept."""
+    from pairx_plugin.hosts.wildbook.pictures import reference_of
+    from pairx_plugin.hosts.wildbook.shelf import Shelf
+
+    request = hosted.request(pairx_explain=True, pairx_top_k=1)
+    where = {"extern_reference": reference_of(request), "query_annot_uuid": hosted.query_uuid}
+    if Shelf(hosted.ibs.cachedir, where["extern_reference"]).read_query(hosted.query_uuid) is None:
+        hosted.graph(pairx_explain=True, pairx_top_k=1)
+    return where
+
+
+@pytest.fixture()
+def reader(hosted, client, explained):
+    """A reader of the page, and a host without reviews."""
+    ibs = hosted.ibs
+    ibs.delete_review(ibs._get_all_review_rowids())
+    ibs.delete_annotmatch(ibs._get_all_annotmatch_rowids())
+    hosted.installation.review.close()
+    yield review_reader.Reader(client, explained)
+    hosted.installation.review.close()

@@ -45,6 +45,19 @@ def write_models(folder: Path, *, seeded: str | None = None, size: int = 224) ->
     os.environ["STAND_IN_MODELS"] = str(folder / "models.json")
 
 
+def write_species(species: str, size: int) -> None:
+    """Give a species the network that there is, with an input of another size."""
+    folder = Path(os.environ["STAND_IN_MODELS"]).parent
+    weights, yaml, values = (folder / name for name in ("miew_id.sample.bin", f"{species}.yaml", f"{species}.json"))
+    first = json.loads((folder / "sample.json").read_text())
+    values.write_text(json.dumps({**first, "image_size": [size, size]}))
+    yaml.write_text(_YAML.format(model_name=first["model_name"], size=size))
+    found = {"model_url": str(weights), "config_url": str(values)}
+    for name, entry in (("models", found), ("model_bin_config", str(weights)), ("model_config", str(yaml))):
+        file = folder / f"{name}.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), species: entry}))
+
+
 def _weights(seeded: str | None):
     if seeded is None:
         from safetensors.torch import load_file

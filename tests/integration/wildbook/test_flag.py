@@ -15,6 +15,8 @@ OFF = {
     "with options": {"pairx_explain": False, "pairx_k_lines": 3, "pairx_top_k": "many"},
     "options alone": {"pairx_k_colors": [1, 2], "pairx_palette": "reference"},
     "misspelt": {"pairx_explian": True},
+    "nonsense": {"pairx_layers": {"a": [None]}, "pairx_k_lines": 10**400, "pairx_mode": float("nan")},
+    "nonsense and off": {"pairx_explain": "no", "pairx_options": [[[]]], "MiewId_pairx_top_k": -1},
 }
 
 
@@ -27,10 +29,25 @@ def test_flag_off_leaves_configuration_result_and_pictures_as_without_us(host, o
     import utool
 
     now = host.ask(**options)
-    assert now.config == host.before.config
+    assert now.config == host.before.config and now.config_row == host.before.config_row
     assert utool.to_json(without_echo(now.result)) == utool.to_json(without_echo(host.before.result))
     assert now.thumbs == host.before.thumbs
     assert "pairx" not in now.entry
+
+
+def test_flag_off_leaves_the_hosts_own_parameters_to_the_host(host):
+    from pairx_plugin.hosts.wildbook import seams
+
+    seams_of = ((host.plugin.MiewIdConfig, "get_param_info_list"), (host.plugin.MiewIdRequest, "new"))
+    asked = {"pairx_alpha": 0.3, "pairx_shortlist_k": 7, "pairx_layer_key": "backbone.blocks.4", "use_knn": False}
+    attached = host.request(**asked).get_cfgstr()
+    before = [vars(owner)[name] for owner, name in seams_of]
+    assert all(seams.detach(owner, name) for owner, name in seams_of)
+    try:
+        assert host.request(**asked).get_cfgstr() == attached
+    finally:
+        for (owner, name), function in zip(seams_of, before):
+            setattr(owner, name, function)
 
 
 def test_flag_off_reads_networks_as_often_as_without_us(host):
@@ -125,5 +142,23 @@ def test_installing_again_attaches_nothing_twice(host):
     again = install(ibs=host.ibs)
     assert again is host.installation
     assert [item for item in again.attached if "postprocess_execute" in item] == ["MiewIdRequest.postprocess_execute"]
+    _, entry = host.graph(pairx_explain=True, pairx_top_k=1)
+    assert entry["pairx"]["n_explained"] == 1
+
+
+def test_host_that_cannot_be_attached_to_is_left_as_it_is(host):
+    from types import ModuleType
+
+    from pairx_plugin.errors import HostError
+    from pairx_plugin.hosts.wildbook import install
+
+    other = ModuleType("other_plugin")
+    other.MiewIdConfig = type("MiewIdConfig", (object,), {"get_param_info_list": lambda self: []})
+    other.MiewIdRequest = type("MiewIdRequest", (object,), {"new": classmethod(lambda cls: None)})  # never executed
+    other.read_config_and_load_model = other._load_data = lambda *args: None
+    before = dict(vars(other.MiewIdConfig)), dict(vars(other.MiewIdRequest))
+    with pytest.raises(HostError, match="MiewIdRequest.execute"):
+        install(other)
+    assert (dict(vars(other.MiewIdConfig)), dict(vars(other.MiewIdRequest))) == before
     _, entry = host.graph(pairx_explain=True, pairx_top_k=1)
     assert entry["pairx"]["n_explained"] == 1

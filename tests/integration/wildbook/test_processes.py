@@ -110,6 +110,32 @@ def test_process_that_is_killed_leaves_whole_records_and_the_next_one_goes_on(at
     assert all(flag is True for flag in entry["dannot_extern_list"])
 
 
+def test_two_processes_that_explain_the_same_pairs_at_once_both_answer_and_leave_whole_records(attached_host, tmp_path):
+    import host_files
+
+    database, asked = tmp_path / "db", json.dumps({"pairx_top_k": 3})
+    cache = Path(host_files.make_database(database).cachedir)
+    command = [sys.executable, str(HERE / "query_main.py"), str(database), asked]
+    how = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "cwd": tmp_path, "text": True}
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how) for _ in range(2)]
+    try:
+        outputs = [process.communicate(timeout=1500)[0] for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    for output in outputs:
+        lines = [line for line in output.splitlines() if line.startswith("RESULT")]
+        assert lines, output[-5000:]
+        (entry,) = json.loads(lines[0][len("RESULT"):])["entries"]
+        assert entry["pairx"]["status"] == "ready" and entry["pairx"]["n_explained"] == 3
+    kept = list(cache.glob("query_match/*/*/*/pairx_explanation.json"))
+    assert len(kept) == 3 and not list(cache.rglob("*.part"))
+    for path in kept:
+        record = json.loads(path.read_text())
+        assert record["status"] == "ready" and len(record["host"]["files"]) == 3
+        assert all((path.parent / name).stat().st_size > 1000 for name in record["host"]["files"].values())
+
+
 class Server:
     """The host's web server and its engines, started as the README says."""
 
