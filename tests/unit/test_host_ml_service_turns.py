@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from own_loop import in_own_loop
 
 pytest.importorskip("fastapi")
 from pairx_plugin.hosts.ml_service.turns import Cancelled, Turns  # noqa: E402
@@ -18,7 +19,7 @@ def run(turns, work, gone=None):
     async def never():
         return False
 
-    return asyncio.run(turns.run(work, gone or never))
+    return in_own_loop(turns.run(work, gone or never))
 
 
 def test_turns_are_bounded_and_say_when_to_come_again():
@@ -71,7 +72,7 @@ def test_turns_come_in_order_and_one_at_a_time():
             await asyncio.sleep(0.01)
         await asyncio.gather(*tasks)
 
-    asyncio.run(all_of_them())
+    in_own_loop(all_of_them())
     assert order == [0, 1, 2, 3]
 
 
@@ -130,7 +131,7 @@ def test_work_that_nobody_waits_for_any_more_ends_without_a_word(caplog):
         await asyncio.sleep(0.05)
         gc.collect()  # asyncio complains when it forgets a result that nobody has seen
 
-    asyncio.run(late())
+    in_own_loop(late())
     assert ended.is_set() and caplog.text == ""
 
 
@@ -160,7 +161,7 @@ def test_those_under_way_are_told_when_the_service_stops():
     for work in (patient, deaf):
         started = time.monotonic()
         with pytest.raises(ApiFailure) as caught:
-            asyncio.run(stopped(work))
+            in_own_loop(stopped(work))
         assert (caught.value.status, caught.value.code) == (503, "CLOSING")
         assert time.monotonic() - started < 1.9
         turns.open()
@@ -184,7 +185,7 @@ def test_so_many_photographs_are_decoded_at_once_and_no_more():
     async def all_of_them():
         await asyncio.gather(*[turns.run(work, never) for _ in range(6)])
 
-    asyncio.run(all_of_them())
+    in_own_loop(all_of_them())
     assert len(most) == 6 and max(most) == 2
 
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from explain_bodies import body, check_failure
+from own_loop import in_own_loop
 
 pytest.importorskip("fastapi")
 from pairx_plugin.hosts.ml_service import bodies, routes  # noqa: E402
@@ -78,7 +79,7 @@ def ask(server, receive):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(server.app(scope, receive, send))
+    in_own_loop(server.app(scope, receive, send))
     content = b"".join(message.get("body", b"") for message in sent)
     return sent[0]["status"], json.loads(content)
 
