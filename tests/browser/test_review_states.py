@@ -171,6 +171,20 @@ def test_next_two_are_prefetched_and_leaving_cancels(serve, open_page, wait_for)
     wait_for(lambda: all(job.over for job in jobs("q1")), "an empty queue")
 
 
+def test_click_is_not_lost_where_a_row_changes_between_press_and_release(serve, open_page, wait_for):
+    server = serve({2: "stuck"})
+    page = open_page(server)
+    wait_for(lambda: [rank for _, rank, _ in server.source.asked] == [1, 2], "the first prefetch")
+    page.locator("#candidate-2 .file").hover()
+    page.mouse.down()
+    server.source.gate.set()
+    wait_for(lambda: 3 in [rank for _, rank, _ in server.source.asked], "the end of the first prefetch")
+    page.wait_for_timeout(500)  # news of it are on the page by then, and nothing there may show them yet
+    page.mouse.up()
+    EXPECT(page.locator("#candidate-2")).to_have_attribute("aria-selected", "true")
+    EXPECT(page.locator("#candidate-2 .standing")).to_contain_text("weak")
+
+
 def test_page_that_was_left_in_a_hurry_leaves_no_work_behind(serve, open_page, wait_for):
     server = serve({rank: "stuck" for rank in range(2, 7)})
     page = open_page(server)
@@ -219,45 +233,6 @@ def test_writes_that_are_refused_at_once_are_all_sent_again(serve, open_page):
         }"""
     )
     assert 403 not in outcomes and outcomes == [outcomes[0]] * 3  # the body is wrong, and that is what is said
-
-
-def test_keys_rest_while_somebody_types_and_say_so(serve, open_page):
-    page = open_page(serve())
-    page.locator("#note").focus()
-    EXPECT(page.locator("#resting")).to_be_visible()
-    page.keyboard.type("1 2 3 vxz")
-    EXPECT(page.locator("#note")).to_have_value("1 2 3 vxz")
-    EXPECT(page.locator("#candidate-1 .badge-none")).to_be_visible()
-    EXPECT(page.locator("#view-lines")).to_be_checked()
-    page.locator("#candidates").focus()
-    EXPECT(page.locator("#resting")).to_be_hidden()
-
-
-def test_keys_can_be_switched_off_and_changed(serve, open_page):
-    page = open_page(serve())
-    page.keyboard.press("?")
-    EXPECT(page.locator("#keys")).to_be_visible()
-    page.click("[data-name=match] button")
-    page.keyboard.press("2")
-    EXPECT(page.locator("#keys-wrong")).to_contain_text("2 is taken by: No match")
-    page.click("[data-name=match] button")
-    page.keyboard.press("m")
-    EXPECT(page.locator("[data-name=match] kbd")).to_have_text("M")
-    page.click("#keys-close")
-    page.keyboard.press("1")
-    EXPECT(page.locator("#candidate-1 .badge-none")).to_be_visible()
-    page.keyboard.press("m")
-    EXPECT(page.locator("#candidate-1 .badge-match")).to_be_visible()
-    page.reload()
-    EXPECT(page.locator("kbd[data-key=match]")).to_have_text("M")
-    page.keyboard.press("?")
-    page.uncheck("#keys-on")
-    page.click("#keys-close")
-    EXPECT(page.locator("kbd[data-key=match]")).to_be_hidden()
-    page.keyboard.press("m")
-    page.click(".verdict[data-decision=unreviewed]")  # one after another is stored, so this one would be second
-    EXPECT(page.locator("#progress-words")).to_have_text("2 of 6 decided")
-    EXPECT(page.locator(".badge-match")).to_have_count(1)
 
 
 HEARD = """

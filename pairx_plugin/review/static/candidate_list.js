@@ -22,6 +22,11 @@ export class CandidateList {
       if (row) onPick(Number(row.dataset.rank));
     });
     this.home.addEventListener("keydown", (event) => this.keyed(event));
+    // A row that is filled anew between press and release would take the click with it: what has changed waits.
+    this.pressed = false;
+    this.late = new Map();
+    this.home.addEventListener("pointerdown", () => { this.pressed = true; });
+    for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, () => setTimeout(() => this.released()));
     this.filter = "all";
     byId("list-filter").addEventListener("change", (event) => this.setFilter(event.target.value));
   }
@@ -52,6 +57,7 @@ export class CandidateList {
   /** Show the candidates of another query. */
   show(candidates) {
     this.candidates = candidates;
+    this.late.clear();
     this.home.replaceChildren(...candidates.map((candidate) => this.row(candidate)));
     this.selected = null;
     if (candidates.length) this.setFilter(this.filter);
@@ -79,8 +85,19 @@ export class CandidateList {
 
   /** Show what has changed of one candidate. */
   update(candidate) {
+    if (this.pressed) {
+      this.late.set(candidate.rank, candidate);
+      return;
+    }
     const row = byId(`candidate-${candidate.rank}`);
     if (row) this.fill(row, candidate);
+  }
+
+  released() {
+    this.pressed = false;
+    const late = [...this.late.values()];
+    this.late.clear();
+    for (const candidate of late) this.update(candidate);
   }
 
   select(rank) {
