@@ -45,7 +45,7 @@ def load_from_hub(
     try:
         network = transformers.AutoModel.from_pretrained(source, trust_remote_code=True, **options)
     except Exception as error:  # transformers, the network and the repository's code all have their own
-        raise loading_error(source, error) from error
+        raise _loading_error(source, error) from error
     if not isinstance(network, nn.Module):
         raise ModelError(
             f"{source!r} loaded as {type(network).__name__}, which is no torch.nn.Module; give another model"
@@ -62,10 +62,14 @@ def _settings(config: Any) -> dict[str, Any]:
     return {}
 
 
-def loading_error(source: str, error: Exception) -> ModelError:
-    """Return what transformers raised in words: the repository could not be fetched, or does not load."""
+def was_not_fetched(error: Exception) -> bool:
+    """Return whether a loader of transformers failed because the repository could not be had."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in _NETWORK_PACKAGES
+
+
+def _loading_error(source: str, error: Exception) -> ModelError:
     cause = cause_of(error)
-    if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _NETWORK_PACKAGES:
+    if was_not_fetched(error):
         return ModelNotFound(
             f"{source!r} could not be fetched ({cause}); check the name and the connection, or download its "
             "config.json and model.safetensors into a folder and give the folder's path"

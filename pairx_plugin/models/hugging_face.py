@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ModelError, SettingsError
+from ..errors import ModelError, ModelNotFound, SettingsError
 from .backbones import random_state_kept
-from .hub import loading_error
+from .checks import cause_of
+from .hub import was_not_fetched
 from .optional import import_optional
 
 __all__ = ["POOLINGS", "TokenEmbedding", "load_vision_model"]
@@ -95,9 +96,21 @@ def _read(transformers: Any, source: str, options: dict[str, Any]) -> tuple[Any,
                 f"{source!r} brings its own Python code, which is not run for 'transformers:'; give its id without "
                 f"that word, and consent by trust_remote_code=true"
             ) from error
-        raise loading_error(source, error) from error
+        raise _loading_error(transformers, source, error) from error
     parameters = dict(network.named_parameters())
     return network, {parameters[key] for key in found["missing_keys"] if key in parameters}
+
+
+def _loading_error(transformers: Any, source: str, error: Exception) -> ModelError:
+    if was_not_fetched(error):
+        return ModelNotFound(
+            f"{source!r} could not be fetched ({cause_of(error)}); check the name and the connection, or download the "
+            "repository into a folder and give 'transformers:' with the folder's path"
+        )
+    return ModelError(
+        f"{source!r} could not be loaded by transformers {transformers.__version__} ({cause_of(error)}); another "
+        "version of it may know this model"
+    )
 
 
 def _check_complete(source: str, backbone: nn.Module, missing: set[nn.Parameter], pooling: str) -> None:
@@ -125,9 +138,11 @@ def _settings(
     size = _pair(cropped or getattr(processor, "size", None)) or _pair(getattr(config, "image_size", None))
     if size:
         settings["input_size"] = size
+    if not getattr(processor, "do_normalize", True):
+        return {**settings, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}, []
     for name in ("mean", "std"):
         values = getattr(processor, f"image_{name}", None)
-        if values is not None and getattr(processor, "do_normalize", True):
+        if values is not None:
             settings[name] = tuple(float(value) for value in values)
     return settings, []
 

@@ -72,6 +72,12 @@ def test_size_and_normalisation_are_the_image_processor_s(save):
     assert ModelCatalogue().load(name, input_size=(28, 28)).input_size == (28, 28)
 
 
+def test_model_that_wants_no_normalisation_gets_none(save):
+    _, name = save("Dinov2Model", processor={**PROCESSOR, "do_normalize": False})
+    preprocessing = ModelCatalogue().load(name).preprocessing
+    assert preprocessing.mean == (0.0, 0.0, 0.0) and preprocessing.std == (1.0, 1.0, 1.0)
+
+
 def test_without_an_image_processor_size_is_the_configuration_s_and_a_note_says_so(save):
     _, name = save("ViTModel", processor=None)
     model = ModelCatalogue().load(name)
@@ -119,8 +125,12 @@ def test_what_cannot_be_loaded_says_why(save, tmp_path):
         ModelCatalogue().load(name, pooling="cls")
     with pytest.raises(SettingsError, match="'pretrained' does not apply"):
         ModelCatalogue().load(name, pretrained=True)
-    with pytest.raises(ModelNotFound, match="could not be fetched"):
+    with pytest.raises(ModelNotFound, match="could not be fetched.*give 'transformers:' with the folder's path"):
         ModelCatalogue().load(f"transformers:{tmp_path / 'nowhere'}")
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "config.json").write_text('{"model_type": "nobody_s"}', "utf-8")
+    with pytest.raises(ModelError, match=f"could not be loaded by transformers {transformers.__version__} "):
+        ModelCatalogue().load(f"transformers:{tmp_path / 'strange'}")
     text = transformers.BertConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=20
     )

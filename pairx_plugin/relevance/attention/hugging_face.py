@@ -1,8 +1,9 @@
 """Attention as the library transformers writes it for its vision models, in steps.
 
 Its classes are alike but for names: queries, keys and values from a dense layer each, one of torch's functions for
-their mixture, which the model's configuration chooses, and a dense layer for the result. Until 5.10 the first two were
-a module inside of the one that has the third. Both return the result and, where it was asked for, attention's weights.
+their mixture, which the model's configuration chooses, and a dense layer for the result. In older versions (5.10) the
+first two are a module inside of the one that has the third. Both return the result and, where it was asked for,
+attention's weights.
 """
 
 from __future__ import annotations
