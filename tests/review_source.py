@@ -44,7 +44,7 @@ class ScriptedSource:
             cannot be opened), ``stale_chip``, ``stale_model``, ``doubtful``, ``few`` (too few links), ``maps`` (signed
             maps and no links), ``signed`` (the links' maps have signs), ``partners`` (every pair of places is known),
             ``outside`` (the animal covers the left half of the candidate), ``kept`` (the host has kept lines),
-            ``kept_failed`` (the host has kept a failure, and it works now).
+            ``kept_failed`` (the host has kept a failure, and it works now); ``slow_maps``, ``stuck_kept``: two at once.
         names: of the candidates, by rank; hostile ones included.
     """
 
@@ -88,7 +88,7 @@ class ScriptedSource:
             for rank, how in self.script.items()
             if how == "doubtful"
         }
-        with_lines = [rank for rank, how in self.script.items() if how in ("kept", "stale_model")]
+        with_lines = [rank for rank, how in self.script.items() if how in ("kept", "stuck_kept", "stale_model")]
         kept = {rank: self._explanation(ranked, rank) for rank in with_lines}
         kept |= {rank: _failed(ranked, rank) for rank, how in self.script.items() if how == "kept_failed"}
         links = {ranked.query.annotation_id: "/encounters/1", f"c{number}-1": "javascript:alert(1)"}
@@ -128,7 +128,7 @@ class ScriptedSource:
         rank, how = candidate.rank, str(candidate.annotation.extra.get("how"))
         self.asked.append((query.ranked_query.query_id, rank, request))
         yield Step(code="LOADING_MODEL")
-        if how == "stuck":
+        if how in ("stuck", "stuck_kept"):
             self._wait(cancelled)
         if how == "unsupported":
             raise UnsupportedArchitecture("no rules are known for this network at /secret/place")
@@ -141,7 +141,7 @@ class ScriptedSource:
             self.cancelled.append(rank)
             return
         yield self._found(query.ranked_query, rank, request, Status.PARTIAL, 0)
-        if how == "slow":
+        if how in ("slow", "slow_maps"):
             self._wait(cancelled)
         if cancelled():
             self.cancelled.append(rank)
@@ -200,7 +200,7 @@ class ScriptedSource:
     ) -> PairExplanation:
         candidate = ranked.candidates[rank - 1]
         how = str(candidate.annotation.extra.get("how"))
-        evidence = scripted_evidence(rank, request, k_colors, how)
+        evidence = scripted_evidence(rank, request, k_colors, how.removeprefix("slow_"))
         failure = Failure(code="TIMEOUT", message="too slow for colours", retryable=True) if how == "lines" else None
         return PairExplanation(
             status=status,

@@ -41,6 +41,7 @@ class DrawnLink:
         rings: (x, y, radius in x, radius in y) at either end.
         plates: (x, y, width, height) of the two numbers.
         crosses: path data of a cross in each ring that lies outside of the animal.
+        ring_dashes: pattern of either ring in pixels; empty for one that is not outside of the animal.
         beyond: the counts of :data:`COUNTS` at which it is not shown.
     """
 
@@ -53,6 +54,7 @@ class DrawnLink:
     plates: tuple[tuple[float, ...], ...]
     beyond: tuple[int, ...]
     crosses: tuple[str, ...] = ()
+    ring_dashes: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +127,14 @@ def _links(links: Sequence[Link], layout: Layout, grids: tuple[Grid, Grid]) -> l
                 plates=tuple(found[index + 1] for found in plates if index + 1 in found),
                 beyond=tuple(count for count in COUNTS if link.rank > count),
                 crosses=tuple(_cross(ends[side][index], radii[side]) for side in away),
+                ring_dashes=(_ring_dash(0 in away, unit), _ring_dash(1 in away, unit)),
             )
         )
     return drawn
+
+
+def _ring_dash(outside: bool, unit: float) -> str:
+    return f"{8.0 * unit:.1f} {5.0 * unit:.1f}" if outside else ""
 
 
 def _cross(centre: NDArray[np.float64], radii: tuple[float, float]) -> str:

@@ -145,7 +145,7 @@ def view_query(index: int, query: ReportQuery, words: Words) -> QueryView:
         facts=_query_facts(query, views, words),
         states=[state for state in states if state],
         reason=query.failure.message if query.failure else "",
-        notes=[note.message for note in query.notes.get(ranked.query.annotation_id, ())],
+        notes=words.notes(query.notes.get(ranked.query.annotation_id, ())),
         groups=groups,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 
 from pairx_hooks import Candidate, Failure, RankedQuery
@@ -27,6 +27,7 @@ __all__ = ["Words", "short"]
 _SETTINGS = ("k_lines", "k_colors", "mode", "channel_reduction", "similarity_seed", "seed")
 _EDGE_WIDTH = 0.06  # of a chip's side: the outermost cells of a 16 x 16 grid and no others
 _MANY_SHARE, _MANY_LEAST = 1 / 3, 3  # from so many links on, a reader is warned
+_NO_DOUBTS = ("CHIP_SHRUNK",)  # larger boxes are usual: the network shrinks every chip, and nothing is missing
 _INSIDE = {True: "Y", False: "N", None: "U"}
 
 
@@ -86,7 +87,9 @@ class Words:
 
     def band_means(self, figures: Figures | None) -> str:
         """Return what a band is about, to be read after it."""
-        return self.say("BAND_MEANS_CALIBRATED" if figures is not None and figures.calibrated else "BAND_MEANS")
+        if figures is not None and figures.calibrated:
+            return self.say("BAND_MEANS_CALIBRATED")
+        return self.say("BAND_MEANS_NONE" if self.band(figures) is Band.NONE else "BAND_MEANS")
 
     def verdict(self, figures: Figures | None) -> str:
         """Return a band in one line: the word, what it is about, and whether it was measured on decisions."""
@@ -144,10 +147,18 @@ class Words:
         own += [doubt for layer in facts.layers for doubt in self._off_the_animal(layer)]
         sides = (("DOUBT_OF_QUERY", of_query), ("DOUBT_OF_CANDIDATE", of_candidate))
         for (key, notes), chip_doubts in zip(sides, facts.chip_doubts):
-            told = {doubt.code for doubt in chip_doubts}
-            own += [self.say(key, text=doubt.message or doubt.code) for doubt in chip_doubts]
-            own += [self.say(key, text=note.message) for note in notes if note.code not in told]
+            coded = [(doubt.code, doubt.message or doubt.code) for doubt in chip_doubts]
+            told = dict(coded)
+            coded += [(note.code, note.message) for note in notes if note.code not in told]
+            own += [self.say(key, text=text) for text in self._notes(coded)]
         return [doubt for doubt in dict.fromkeys(own) if doubt]
+
+    def notes(self, notes: Sequence[Note]) -> list[str]:
+        """Return what casts doubt on a photograph or its chip, in this language where the code is known."""
+        return self._notes((note.code, note.message) for note in notes)
+
+    def _notes(self, coded: Iterable[tuple[str, str]]) -> list[str]:
+        return [self.say.known(f"NOTE_{code}", {}, message) for code, message in coded if code not in _NO_DOUBTS]
 
     def failure(self, failure: Failure) -> str:
         """Return why something is missing, in plain words; empty for a code without a message."""

@@ -19,7 +19,7 @@ from ..report.words import Words
 from .decisions import Decision
 from .jobs import Job
 from .services import address, job_news, services_of
-from .source import ReviewQuery, ReviewTask
+from .source import EvidenceRequest, ReviewQuery, ReviewTask
 
 __all__ = ["explanation_json", "query_json", "task_json"]
 
@@ -59,7 +59,7 @@ def query_json(request: Request, query: ReviewQuery, *, view: str = "annot", cut
     services, ranked = services_of(request), query.ranked_query
     say = services.say(request)
     words, decisions = Words(say), services.source.decisions.latest(ranked.query_id)
-    jobs = {job.key.rank: job for job in services.queue.jobs_of(ranked.query_id)}
+    jobs = {job.key.rank: job for job in services.queue.jobs_of(ranked.query_id) if _is_usual(job.key.request)}
     shown = _best_of_each(ranked.candidates) if view == "indiv" else list(ranked.candidates)
     shown = shown[:cutoff] if cutoff else shown
     return {
@@ -71,7 +71,7 @@ def query_json(request: Request, query: ReviewQuery, *, view: str = "annot", cut
         "failure": _failure(query.failure, words, say),
         "query": {
             **_annotation(ranked.query, services.options.show_names, query.links),
-            "notes": [note.message for note in query.notes.get(ranked.query.annotation_id, ())],
+            "notes": words.notes(query.notes.get(ranked.query.annotation_id, ())),
             **_chips(request, query, 0),
         },
         "candidates": [
@@ -80,7 +80,7 @@ def query_json(request: Request, query: ReviewQuery, *, view: str = "annot", cut
                 **_annotation(item.annotation, services.options.show_names, query.links),
                 "score": item.score,
                 "name_score": item.name_score,
-                "notes": [note.message for note in query.notes.get(item.annotation.annotation_id, ())],
+                "notes": words.notes(query.notes.get(item.annotation.annotation_id, ())),
                 "evidence": _standing(jobs.get(item.rank), query.explanations.get(item.rank), words),
                 "decision": decision_json(decisions.get(item.annotation.annotation_id)),
                 **_chips(request, query, item.rank),
@@ -123,7 +123,7 @@ def explanation_json(request: Request, job: Job) -> dict[str, Any]:
         known = bool(layers and layers[0].figures and layers[0].figures.calibrated)
         record["plausibility"] = {"band": band.value, "calibrated": known, **figures}
     record["maps"] = [
-        {**item, "url": address(request, "review", "v1", "explanations", job.job_id, "maps", f"{number}.png")}
+        {**item, "url": _map_address(request, job, number)}
         if number in job.parts.masks
         else dict(item)
         for number, item in enumerate(record.get("maps") or ())
@@ -131,6 +131,12 @@ def explanation_json(request: Request, job: Job) -> dict[str, Any]:
     if not services.options.show_names:
         record["images"] = [{**image, "individual_id": None} for image in record.get("images") or ()]
     return {**answer, "record": record, "words": _words(job, record, words, say)}
+
+
+def _map_address(request: Request, job: Job, number: int) -> str:
+    """Each revision has its own: a browser shows a picture it has seen under an address again without asking."""
+    path = address(request, "review", "v1", "explanations", job.job_id, "maps", f"{number}.png")
+    return f"{path}?revision={job.revision}"
 
 
 def _words(job: Job, record: Mapping[str, Any], words: Words, say: Messages) -> dict[str, Any]:
@@ -164,6 +170,13 @@ def _words(job: Job, record: Mapping[str, Any], words: Words, say: Messages) -> 
 def _band_code(record: Mapping[str, Any], words: Words) -> str:
     layers = read_record(record).layers
     return (words.band(layers[0].figures) if layers else Band.NOT_ASSESSED).value
+
+
+def _is_usual(request: EvidenceRequest) -> bool:
+    """Whether it is what the page asks for unless a reviewer chooses something else: rows tell of that alone."""
+    usual = EvidenceRequest()
+    chosen = (request.explainer, request.variant, request.layer_key)
+    return chosen == (usual.explainer, usual.variant, usual.layer_key)
 
 
 def _standing(job: Job | None, kept: Explanation | None, words: Words) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import urllib.request
 import zlib
 
 import pytest
@@ -72,6 +73,36 @@ def _streams(data: bytes) -> list[bytes]:
         except zlib.error:
             continue
     return found
+
+
+def long_named(serve, tmp_path):
+    server = serve({rank: "kept" for rank in range(1, 4)}, names={1: "Amarantha-Wilhelmina-" * 8, -2: "IMG_" * 60})
+    found = urllib.request.urlopen(f"{server.address}/review/tasks/t1/report.html?query=q1")
+    path = tmp_path / "long.html"
+    path.write_bytes(found.read())
+    return path
+
+
+def test_contents_keep_their_column_whatever_the_names(browser, serve, tmp_path):
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto(long_named(serve, tmp_path).as_uri())
+    column = page.locator(".contents").bounding_box()
+    for part in page.locator(".contents .to-query, .contents .to-candidates .meter").all():
+        box = part.bounding_box()
+        assert box["x"] + box["width"] <= column["x"] + column["width"] + 1
+    context.close()
+
+
+def test_numbers_can_be_read_on_a_phone(browser, report_file):
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(report_file.as_uri())
+    plates = page.locator(".candidate").first.locator(".pane.kind-matches .plate:not(.beyond-8) rect")
+    assert plates.first.bounding_box()["height"] >= 10
+    page.locator(".candidate").first.locator("label.to-full").click()
+    EXPECT(plates.first).to_have_css("scale", "none")
+    context.close()
 
 
 def test_report_is_readable_to_axe(browser, report_file, check_axe):

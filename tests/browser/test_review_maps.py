@@ -59,3 +59,28 @@ def test_maps_without_signs_are_not_hatched(serve, open_page):
     EXPECT(page.locator('.tint[data-kind="pixel"][visibility=visible]')).to_have_count(10)
     EXPECT(page.locator(".hatched")).to_have_count(0)
     EXPECT(page.locator("#signs")).to_be_hidden()
+
+
+def test_rows_tell_of_the_usual_explainer_and_never_show_bars_of_another(serve, open_page):
+    server = serve({1: "kept", 6: "kept"})
+    page = open_page(server)
+    EXPECT(page.locator("#state")).to_be_empty()
+    EXPECT(page.locator("#candidate-1 .meter .full")).to_have_count(3)
+
+    def unassessed(route):
+        found = route.fetch()
+        body = found.json()
+        if body.get("words") and body["explainer"] == "rivals":
+            body["words"].update(band="not_assessed", level=None)
+        route.fulfill(response=found, json=body)
+
+    page.route("**/explanations*", unassessed)
+    page.route("**/explanations/*", unassessed)
+    page.select_option("#explainer", "rivals")
+    EXPECT(page.locator("#candidate-1 .standing")).to_contain_text("not assessed")
+    EXPECT(page.locator("#candidate-1 .meter .full")).to_have_count(0)
+    page.click("#candidate-5")
+    EXPECT(page.locator("#candidate-5 .standing")).to_contain_text("not assessed")
+    query = page.request.get(f"{server.address}/review/v1/tasks/t1/queries/q1").json()
+    statuses = [candidate["evidence"]["status"] for candidate in query["candidates"]]
+    assert statuses[4] is None and statuses[0] == "ready"  # nobody has asked for the usual explanation of the fifth

@@ -117,3 +117,18 @@ def test_lost_plain_picture_is_told(tmp_path: Path) -> None:
     lines = Artifact(version="matches", media_type="image/png", width=9, height=9, data=plain(9, 9).data)
     page = page_of(tmp_path, record(), gone, lines)
     assert "A picture could not be read" in page
+
+
+def test_ring_outside_the_animal_is_dashed_and_crossed_as_the_sentence_below_says(tmp_path) -> None:
+    data = record()
+    data["matches"][8]["inside0"] = False  # link 9, which is not among the eight that are shown at first
+    drawing = draw_pair(read_record(data), plain())
+    assert drawing is not None
+    ninth = next(link for link in drawing.links if link.rank == 9)
+    assert ninth.ring_dashes[0] and not ninth.ring_dashes[1] and len(ninth.crosses) == 1
+    assert all(link.ring_dashes == ("", "") for link in drawing.links if link.rank != 9)
+    lines = Artifact(version="matches", media_type="image/png", width=9, height=9, data=plain(9, 9).data)
+    page = page_of(tmp_path, data, plain(), lines)
+    assert len(re.findall(r'<ellipse [^>]*stroke-dasharray="[\d. ]+"', page)) == 3  # outline, casing and core
+    told = re.search(r'<p class="dim([^"]*)">A dashed ring with a cross lies outside the animal', page)
+    assert told is not None and told[1].split() == ["beyond-5", "beyond-8"]

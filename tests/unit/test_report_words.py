@@ -20,6 +20,7 @@ from pairx_plugin.report.bands import Band, band_of
 from pairx_plugin.report.message_format import format_message, names_in
 from pairx_plugin.report.messages import LANGUAGE_TAGS, Messages
 from pairx_plugin.report.pictures import PictureEmbedder, encoded_picture
+from pairx_plugin.report.queries import Note
 from pairx_plugin.report.reading import Figures, Reason
 from pairx_plugin.report.words import Words, short
 
@@ -71,11 +72,12 @@ def figures_of(n_inliers: int, **more: object) -> Figures:
     [
         (figures_of(17), "Some evidence that the links fit one pose, which can also happen with two different animals "
          "that stand alike (uncalibrated)"),
+        (figures_of(6), "No evidence that the links fit one pose (uncalibrated)"),
         (figures_of(17, likelihood_ratio=20.0), "Strong evidence by what reviewers confirmed (calibrated)"),
         (figures_of(17, n_chance=None), "Not assessed"),
         (None, "Not assessed"),
     ],
-    ids=["uncalibrated", "calibrated", "without chance", "without figures"],
+    ids=["uncalibrated", "none", "calibrated", "without chance", "without figures"],
 )
 def test_verdict_says_what_a_band_is_about_and_whether_it_was_measured(figures: Figures | None, words: str) -> None:
     assert Words(Messages()).verdict(figures) == words
@@ -239,3 +241,15 @@ def test_report_room_needs_neither_torch_nor_opencv() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_notes_about_chips_come_in_the_readers_language_and_usual_ones_not_at_all() -> None:
+    notes = [
+        Note(code="CHIP_SHRUNK", message="The box of 4000 x 3000 pixels is shrunk to 1024 x 768."),
+        Note(code="BBOX_OVERHANGS", message="12.5% of the chip lie outside of the photograph and are black."),
+        Note(code="SAME_PIXELS", message="Two files hold the same pixels."),
+    ]
+    assert Words(Messages("de")).notes(notes) == [
+        "Ein Teil dessen, was das Netz sah, liegt jenseits des Fotorandes und ist leer.",
+        "Two files hold the same pixels.",
+    ]

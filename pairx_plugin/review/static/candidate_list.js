@@ -77,8 +77,8 @@ export class CandidateList {
     row.replaceChildren(
       row.querySelector("img") ?? picture,
       html("div", { class: "who" },
-        html("p", { class: "name" }, html("span", { class: "rank" }, html("span", { class: "hidden" }, say("RANK", { rank: candidate.rank })), html("span", { "aria-hidden": "true" }, String(candidate.rank))), html("bdi", {}, candidate.name ?? say("NAME_UNKNOWN"))),
-        html("p", { class: "file" }, html("bdi", {}, candidate.file_name), candidate.date ? ` · ${candidate.date}` : ""),
+        html("p", { class: "name" }, html("span", { class: "rank" }, html("span", { class: "hidden" }, say("RANK", { rank: candidate.rank })), html("span", { "aria-hidden": "true" }, String(candidate.rank))), html("bdi", { title: candidate.name }, candidate.name ?? say("NAME_UNKNOWN"))),
+        html("p", { class: "file" }, html("bdi", { title: candidate.file_name }, candidate.file_name), candidate.date ? ` · ${candidate.date}` : ""),
         html("p", { class: "standing" }, ...standing(candidate.evidence), score(candidate))),
       badge(candidate.decision));
   }
@@ -91,6 +91,12 @@ export class CandidateList {
     }
     const row = byId(`candidate-${candidate.rank}`);
     if (row) this.fill(row, candidate);
+  }
+
+  /** Ask again for pictures that could not be had. */
+  retryPictures() {
+    for (const candidate of this.candidates ?? []) if (byId(`candidate-${candidate.rank}`)?.querySelector(".no-chip")) this.update(candidate);
+    if (this.selected !== null) this.select(this.selected);
   }
 
   released() {

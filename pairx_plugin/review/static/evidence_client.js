@@ -59,6 +59,7 @@ export class EvidenceClient {
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       if (how.prefetch) this.wanted.delete(key); // it is asked for again when it is looked at
+      else if (error.status === 0) this.wait(key, waiting(queryId, rank, this.choice));
       else this.take(key, refused(queryId, rank, this.choice, error));
     }
   }
@@ -72,6 +73,13 @@ export class EvidenceClient {
     const news = this.early.get(answer.id);
     this.early.delete(answer.id);
     if (news && news.revision > answer.revision) this.heard(news);
+  }
+
+  /** The server is silent: the page says so, goes on asking, and shows what comes as soon as it answers. */
+  wait(key, job) {
+    if (!this.wanted.has(key)) return;
+    this.found.set(key, { ...job, key, silent: true, seen: performance.now() });
+    this.onEvidence(this.found.get(key));
   }
 
   cancel(keys) {
@@ -125,7 +133,10 @@ export class EvidenceClient {
   async lookAfter(patience) {
     for (const key of [...this.wanted]) {
       const job = this.found.get(key);
-      if (job?.id && !job.over && performance.now() - job.seen >= patience) await this.fetch(job);
+      if (!job || job.over || performance.now() - job.seen < (job.silent ? PATIENCE : patience)) continue;
+      if (job.id) await this.fetch(job);
+      else if (job.silent) await this.ask(job.query_id, job.rank, { prefetch: false });
+      if (job.silent && this.found.get(key)?.silent === undefined) this.onReload(); // it answers again
     }
   }
 
@@ -134,11 +145,17 @@ export class EvidenceClient {
       this.take(job.key, await read(`/explanations/${job.id}`));
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
+      if (error.status === 0) this.wait(job.key, job);
       if (error.status !== 404) return;
       this.found.delete(job.key);
       if (this.wanted.has(job.key)) await this.ask(job.query_id, job.rank, { prefetch: false }); // it was let go too soon
     }
   }
+}
+
+/** What is known of a pair while the server does not answer at all. */
+function waiting(queryId, rank, choice) {
+  return { id: "", query_id: queryId, rank, ...choice, status: "queued", over: false, revision: 0, record: null, words: null, place: 0, elapsed: 0 };
 }
 
 /** What is shown where the server did not even take the request. */

@@ -20,25 +20,38 @@ export class EvidencePanel {
     this.showState();
     const same = before && job && before.key === job.key && before.revision === job.revision && before.id === job.id;
     if (!same) this.showWords();
-    if (!job || !before || before.key !== job.key || before.status === job.status) return;
-    if (job.status === "partial") announce(say("STATE_PARTIAL"));
-    else if (job.status === "ready") announce(say("STATE_READY", { band: job.words?.band_words ?? "" }));
-    else if (job.over) announce(this.stateWords());
+    if (!job || !before || before.key !== job.key) return;
+    if (job.silent && !before.silent) announce(this.stateWords());
+    if (before.status === job.status) return;
+    if (job.status === "ready") announce(say("STATE_READY", { band: job.words?.band_words ?? "" }));
+    else if (job.over || job.status === "partial") announce(this.stateWords());
   }
 
   stateWords() {
     const { job } = this;
     if (!job) return say("STATE_NONE");
+    if (job.silent) return say("STATE_SILENT");
     const elapsed = this.elapsed();
-    switch (job.status) {
+    const of = job.words?.maps_only ? "_MAPS" : ""; // there are no lines to speak of
+    switch (this.kind()) {
       case "queued": return job.place > 0 ? say("STATE_QUEUED", { n: job.place }) : say("STATE_QUEUED_NEXT");
       case "running": return [known(`STEP_${job.step}`, {}, say("STATE_RUNNING")), say("STATE_SECONDS", { n: Math.round(elapsed) }), job.usual ? say("STATE_USUAL", { n: Math.max(1, Math.round(job.usual)) }) : ""].filter(Boolean).join(" ");
-      case "partial": return job.over ? say("STATE_PART_ONLY") : say("STATE_PARTIAL");
+      case "partial": return say(`STATE_PARTIAL${of}`);
+      case "part": return say(`STATE_PART_ONLY${of}`);
       case "ready": return "";
       case "stale": return say(`STALE_${job.stale}`);
       case "unsupported": return say("STATE_UNSUPPORTED");
-      default: return say(job.record ? "STATE_FAILED_COLOURS" : "STATE_FAILED");
+      default: return say(job.record ? `STATE_FAILED_COLOURS${of}` : "STATE_FAILED");
     }
+  }
+
+  /** What the state looks like: what is there already counts more than what is being done. */
+  kind() {
+    const { job } = this;
+    if (!job) return "queued";
+    if (job.silent) return "silent";
+    if (job.status === "partial" && job.over) return "part";
+    return job.record && ["queued", "running"].includes(job.status) ? "partial" : job.status;
   }
 
   elapsed() {
@@ -54,11 +67,9 @@ export class EvidencePanel {
       this.showNote("");
       return home.replaceChildren();
     }
-    const status = job?.status ?? "queued";
-    const kind = status === "partial" && job.over ? "part" : status;
+    const kind = this.kind();
     const row = html("div", { class: `state state-${kind}` }, icon(ICONS[kind] ?? ICONS.failed, 20), html("div", {}, html("p", { class: "state-words" }, words), ...this.reasons()));
-    const coming = status === "partial" && !job.over;
-    byId("view-colours").toggleAttribute("data-coming", coming || (Boolean(job?.record) && !job.over));
+    byId("view-colours").toggleAttribute("data-coming", kind === "partial");
     this.showNote(words);
     const action = this.action();
     if (action) row.append(action);

@@ -2,29 +2,45 @@
 // A place is [x, y] in shares of a photograph, a point [x, y] in pixels of the frame.
 
 const GAP = 12;
+const NARROW = 640; // pixels of a frame that holds no two photographs beside each other
+const GAIN = 2; // times as large as beside each other the smaller one must get, to stand above the other
 export const MOST = 12; // times that a photograph can be enlarged
 
 /**
  * Return two panes {x, y, w, h} as large as the frame allows, and its height.
- * Side by side where there is room; one above the other on a narrow screen.
+ * Side by side where there is room; one above the other on a narrow screen, and where one photograph is so much longer
+ * than the other that side by side little would be left of either.
  */
 export function layOut(width, most, aspects, swapped) {
+  const above = stack(width, most, aspects);
+  const beside = Math.min(most, (width - GAP) / (aspects[0] + aspects[1]));
+  const smallest = (sizes) => Math.min(...sizes.map(({ w, h }) => w * h));
+  const row = aspects.map((aspect) => ({ w: beside * aspect, h: beside }));
+  const stacked = width < NARROW || smallest(above) > GAIN * smallest(row);
+  const sizes = stacked ? above : row;
   const [first, second] = swapped ? [1, 0] : [0, 1];
   const panes = [];
-  if (width < 640) {
-    const tall = Math.min(most, width / aspects[0] + width / aspects[1] + GAP);
-    const scale = Math.min(width, (tall - GAP) / (1 / aspects[0] + 1 / aspects[1]));
-    const heights = aspects.map((aspect) => scale / aspect);
-    const left = (width - scale) / 2;
-    panes[first] = { x: left, y: 0, w: scale, h: heights[first] };
-    panes[second] = { x: left, y: heights[first] + GAP, w: scale, h: heights[second] };
-    return { panes, height: heights[0] + heights[1] + GAP, stacked: true };
+  if (stacked) {
+    panes[first] = { x: (width - sizes[first].w) / 2, y: 0, ...sizes[first] };
+    panes[second] = { x: (width - sizes[second].w) / 2, y: sizes[first].h + GAP, ...sizes[second] };
+    return { panes, height: sizes[0].h + sizes[1].h + GAP, stacked };
   }
-  const height = Math.min(most, (width - GAP) / (aspects[0] + aspects[1]));
-  const left = (width - GAP - height * (aspects[0] + aspects[1])) / 2;
-  panes[first] = { x: left, y: 0, w: height * aspects[first], h: height };
-  panes[second] = { x: left + panes[first].w + GAP, y: 0, w: height * aspects[second], h: height };
-  return { panes, height, stacked: false };
+  panes[first] = { x: (width - GAP - sizes[0].w - sizes[1].w) / 2, y: 0, ...sizes[first] };
+  panes[second] = { x: panes[first].x + panes[first].w + GAP, y: 0, ...sizes[second] };
+  return { panes, height: beside, stacked };
+}
+
+/** Return the sizes of two photographs one above the other: as large as each other, as far as the width allows. */
+function stack(width, most, aspects) {
+  const room = most - GAP;
+  const side = room / aspects.reduce((sum, aspect) => sum + 1 / Math.sqrt(aspect), 0);
+  const long = aspects.findIndex((aspect) => side * Math.sqrt(aspect) > width);
+  const heights = aspects.map((aspect) => side / Math.sqrt(aspect));
+  if (long >= 0) {
+    heights[long] = width / aspects[long];
+    heights[1 - long] = Math.min(room - heights[long], width / aspects[1 - long]);
+  }
+  return heights.map((h, index) => ({ w: h * aspects[index], h }));
 }
 
 /** Return both panes on top of each other, for looking at one and the other in turn. */

@@ -14,7 +14,7 @@ import { LookLog } from "./look_log.js";
 import { keep, prefer } from "./preferences.js";
 import { page, say } from "./words.js";
 
-const state = { query: page.query, rank: null };
+const state = { query: page.query, rank: null, going: null, lost: false }; // going: the query that is being loaded
 const isOpen = (candidate) => decisionSign(candidate.decision) === null; // nobody has decided, or it was taken back
 const candidateOf = (rank) => state.query.candidates.find((item) => item.rank === rank) ?? null;
 const current = () => ({ query: state.query, candidate: candidateOf(state.rank) });
@@ -90,12 +90,12 @@ function showQuery() {
   const task = page.task;
   const place = task.queries.findIndex((item) => item.query_id === query.query_id);
   byId("query-count").textContent = say("QUERY_OF", { n: place + 1, of: task.queries.length });
-  byId("query-name").textContent = query.query.file_name;
+  byId("query-name").textContent = byId("query-name").title = query.query.file_name;
   document.title = `${query.query.file_name} · ${say("APP_TITLE")}`;
   set(byId("previous-query"), { disabled: place <= 0 });
   set(byId("next-query"), { disabled: place >= task.queries.length - 1 });
   byId("to-report").href = `${page.own}/report.html?query=${encodeURIComponent(query.query_id)}`;
-  byId("query-facts").replaceChildren(...facts().map(([words, link]) => html("li", {}, link ? html("a", { href: link }, words) : words)));
+  byId("query-facts").replaceChildren(...facts().map(([words, link]) => html("li", {}, html(link ? "a" : "span", { href: link, title: words }, words))));
   list.show(query.candidates);
   showProgress();
   const open = query.candidates.find(isOpen) ?? query.candidates[0];
@@ -134,14 +134,20 @@ function pick(rank) {
   state.rank = rank;
   log.start(tools.view, tools.count);
   list.select(rank);
-  showCaptions(candidate);
   bar.show(candidate);
-  view.show([state.query.query.chip_url, candidate.chip_url], [state.query.query.file_name, candidate.file_name]).then((loaded) => {
-    if (loaded && state.rank === rank) showCaptions(candidate, loaded);
-  });
+  showPhotographs(candidate);
   panel.show(client.get(state.query.query_id, rank));
   look();
   announce(say("CANDIDATE_SHOWN", { rank, name: candidate.name ?? say("NAME_UNKNOWN"), file: candidate.file_name }));
+}
+
+async function showPhotographs(candidate) {
+  showCaptions(candidate);
+  const { query } = state.query;
+  const loaded = await view.show([query.chip_url, candidate.chip_url], [query.file_name, candidate.file_name]);
+  if (!loaded || state.rank !== candidate.rank) return;
+  state.lost = loaded.includes(false);
+  showCaptions(candidate, loaded);
 }
 
 function look(how = {}) {
@@ -161,8 +167,8 @@ function caption(kind, title, item, loaded) {
   const facts = [item.file_name, item.date, item.viewpoint].filter(Boolean);
   const link = item.link ? html("a", { href: item.link }, say("OPEN_ENCOUNTER")) : null;
   return html("div", { class: `caption ${kind}` },
-    html("p", { class: "caption-title" }, html("span", { class: "eyebrow" }, title), " ", kind === "candidate" ? html("strong", {}, html("bdi", {}, item.name ?? say("NAME_UNKNOWN"))) : null),
-    html("p", { class: "caption-facts" }, html("bdi", {}, facts.join(" · ")), link ? " · " : null, link),
+    html("p", { class: "caption-title" }, html("span", { class: "eyebrow" }, title), " ", kind === "candidate" ? html("strong", {}, html("bdi", { title: item.name }, item.name ?? say("NAME_UNKNOWN"))) : null),
+    html("p", { class: "caption-facts", title: facts.join(" · ") }, html("bdi", {}, facts.join(" · ")), link ? " · " : null, link),
     loaded ? null : html("p", { class: "lost-words" }, say("PHOTO_LOST")));
 }
 
@@ -172,7 +178,7 @@ function take(job) {
   const candidate = candidateOf(job.rank);
   if (!candidate) return;
   candidate.standing ??= candidate.evidence;
-  candidate.evidence = { status: job.status, part: job.status === "partial" && job.over, band: job.words?.band ?? (job.over ? null : candidate.evidence.band), level: job.words?.level ?? candidate.evidence.level };
+  candidate.evidence = { status: job.status, part: job.status === "partial" && job.over, band: job.words?.band ?? (job.over ? null : candidate.evidence.band), level: job.words ? job.words.level : candidate.evidence.level };
   list.update(candidate);
   list.select(state.rank);
   if (job.rank !== state.rank) return;
@@ -216,10 +222,11 @@ function heard(news) {
   if (!candidate || candidate.decision.version >= news.decision.version) return;
   candidate.decision = news.decision;
   decided(news.query_id, candidate);
-  if (news.rank === state.rank) announce(say("DECIDED_ELSEWHERE", { who: news.decision.user_id.replace(/^user:web:/, "") }));
+  if (news.rank === state.rank) bar.toast(say("DECIDED_ELSEWHERE", { who: news.decision.user_id.replace(/^user:web:/, "") }));
 }
 
 function decided(queryId, candidate) {
+  if (candidateOf(candidate.rank) !== candidate) return void readCounts(); // another query is shown by now
   list.update(candidate);
   list.select(state.rank);
   showProgress();
@@ -238,13 +245,13 @@ async function readCounts() {
   if (task) page.task.queries = task.queries;
 }
 
-/** After a decision: the next candidate without one, else the next in the list. */
+/** After a decision: the next listed candidate without one. Return what there is to say where there is none. */
 function advance() {
-  const all = state.query.candidates;
+  const all = list.shown();
   const now = all.findIndex((item) => item.rank === state.rank);
   const open = [...all.slice(now + 1), ...all.slice(0, now)].find(isOpen);
   if (open) pick(open.rank);
-  else announce(say("ALL_DECIDED"));
+  return open ? "" : say(state.query.candidates.some(isOpen) ? "ALL_LISTED_DECIDED" : "ALL_DECIDED");
 }
 
 function step(by) {
@@ -256,14 +263,19 @@ function step(by) {
 
 function goTo(by) {
   const ids = page.task.queries.map((item) => item.query_id);
-  const next = ids[ids.indexOf(state.query.query_id) + by];
+  const next = ids[ids.indexOf(state.going ?? state.query.query_id) + by];
   if (next) loadQuery(next, true);
   else announce(say(by < 0 ? "FIRST_QUERY" : "LAST_QUERY"));
 }
 
 async function loadQuery(queryId, push) {
+  state.going = queryId;
+  byId("frame").classList.add("loading");
   const found = await read(`/tasks/${encodeURIComponent(page.task.task_id)}/queries/${encodeURIComponent(queryId)}`).catch(() => null);
-  if (!found) return announce(say("NOT_LOADED"));
+  if (state.going !== queryId) return undefined; // on to another one
+  state.going = null;
+  byId("frame").classList.remove("loading");
+  if (!found) return bar.toast(say("NOT_LOADED"));
   if (push) history.pushState(null, "", `?query=${encodeURIComponent(queryId)}`);
   state.query = found;
   if (!byId("frame").contains(view.drawing)) byId("frame").replaceChildren(view.drawing);
@@ -281,5 +293,7 @@ async function reload() {
     if (own && item.decision.version > own.decision.version) heard({ query_id: found.query_id, rank: item.rank, decision: item.decision });
   }
   client.found.forEach((job, key) => { if (!job.over) client.found.delete(key); });
+  list.retryPictures();
+  if (state.lost && rank === state.rank) showPhotographs(candidateOf(rank));
   if (rank === state.rank && rank !== null) look();
 }

@@ -4,6 +4,8 @@ import { announce, byId, html, set } from "./elements.js";
 import { keep, prefer } from "./preferences.js";
 import { known, number, page, say } from "./words.js";
 
+const LEAST_CAPTION = 140; // pixels of a photograph's width that hold the words above it
+const ROOM_FOR_ZOOM = 480; // pixels of the right photograph's width that hold its words and the zoom buttons beside them
 const VIEWS = ["plain", "lines", "colours"];
 
 export class Tools {
@@ -58,8 +60,13 @@ export class Tools {
     this.log.change(name, this.count);
     set(byId("opacity-tool"), { hidden: name !== "colours" });
     set(byId("map-tool"), { hidden: name !== "colours" });
-    set(byId("count-tool"), { hidden: name === "plain" });
+    this.showCountTool();
     if (aloud) announce(say("VIEW_SHOWN", { view: document.querySelector(`label[for=view-${name}]`).textContent }));
+  }
+
+  /** Links can be counted where some are drawn. */
+  showCountTool() {
+    set(byId("count-tool"), { hidden: this.view === "plain" || Boolean(this.linkless) });
   }
 
   setCount(count, aloud = false) {
@@ -152,7 +159,9 @@ export class Tools {
     set(byId("zoom-fit"), { disabled: first <= 1 && second <= 1 });
     set(byId("zoom-in"), { disabled: first >= most });
     const captions = byId("captions");
-    captions.classList.toggle("stacked", geometry.stacked);
+    const [left, right] = [...geometry.panes].sort((one, other) => one.x - other.x);
+    captions.classList.toggle("stacked", geometry.stacked || Math.min(left.w, right.w) < LEAST_CAPTION);
+    captions.classList.toggle("cramped", !geometry.stacked && right.w < ROOM_FOR_ZOOM);
     captions.style.setProperty("--query-width", `${geometry.panes[0].w.toFixed(0)}px`);
     captions.style.setProperty("--candidate-width", `${geometry.panes[1].w.toFixed(0)}px`);
   }
@@ -177,6 +186,8 @@ export class Tools {
   /** Maps of links are there only if the explainer has links. */
   showColours(job) {
     const maps = (job.record?.maps ?? []).filter((map) => map.url);
+    this.linkless = Boolean(job.words?.maps_only);
+    this.showCountTool();
     const pixel = maps.some((map) => map.kind === "pixel");
     this.signed = { partner: job.has_partners, pixel: maps.some((map) => map.sign && map.kind === "pixel"), intermediate: maps.some((map) => map.sign && map.kind !== "pixel") };
     byId("map-kind").querySelector("[value=pixel]").disabled = maps.length > 0 && !pixel;
