@@ -13,6 +13,9 @@ def main() -> None:
         from .errors import MissingExtra
 
         sys.exit(str(MissingExtra(error.name or "typer", extra="cli", purpose="the command line", cause=error)))
+    except KeyboardInterrupt:  # before the command line is there to catch it
+        print("interrupted", file=sys.stderr, flush=True)
+        sys.exit(130)
     app()
 
 

@@ -231,9 +231,11 @@ def _overhang(
     filler: NDArray[np.bool_], box: Box, theta: float, size: tuple[int, int]
 ) -> tuple[ChipWarning, ...]:
     if filler.all():
+        degrees = abs(theta) > 2.0 * math.pi
         raise ChipError(
-            f"bbox {box} with theta {theta:g} holds nothing of the photograph, {size[0]} x {size[1]} pixels; "
-            "give a box that overlaps it, in pixels of the upright photograph"
+            f"bbox {box} with theta {theta:g} holds nothing of the photograph, {size[0]} x {size[1]} pixels: it lies "
+            "beside it, or is so large that no pixel of it is left; give a box that overlaps the photograph and is not "
+            "much larger, in pixels of the upright photograph" + (", and theta in radians" if degrees else "")
         )
     if filler.mean() < _NOTABLE_OVERHANG:
         return ()

@@ -18,7 +18,8 @@ from torch import nn
 from .errors import ModelError
 from .evidence import Matches, cell_points
 from .matching import match_cells, reduce_channels
-from .models.checks import check_embeddings, unwrapped
+from .models.checks import check_embeddings
+from .models.embedding import as_embedding_model
 from .relevance.encoded import CellQuestion, Encoded, LayerQuestion, at_layers_together, at_pixels_together
 from .relevance.propagation import RelevanceModel, cosine_seeds
 from .rendering.canvas import key_point
@@ -57,10 +58,10 @@ def explain(
         picture per layer.
 
     Raises:
-        ModelError: the numbers of images differ.
+        ModelError: the numbers of images differ, or an argument is of another kind.
         LayerNotFound, UnsupportedArchitecture: the network cannot be explained at that layer.
     """
-    layer_keys = list(layer_keys)
+    layer_keys = _checked(imgs_0, imgs_1, layer_keys)
     if not len(imgs_0) == len(imgs_1) == len(imgs_np_0) == len(imgs_np_1):
         raise ModelError(
             f"as many images are needed on each side, as tensors and as pictures: {len(imgs_0)} and {len(imgs_1)} "
@@ -99,9 +100,8 @@ def pairx(
         ``distance``, ``relevance``; ``pixel_relevances``, for each side a list with one (B, H, W) array per colour, as
         many as the pair with the fewest matches has.
     """
-    network = unwrapped(model)
-    relevance_model = RelevanceModel(network)
-    layer_keys = list(layer_keys)
+    layer_keys = _checked(imgs_0, imgs_1, layer_keys)
+    relevance_model = RelevanceModel(as_embedding_model(model).network)
     sides = [
         relevance_model.forward(images.detach(), layer_keys, pixels=k_colors > 0) for images in (imgs_0, imgs_1)
     ]
@@ -117,6 +117,24 @@ def pairx(
         layer: _layer(layer, sides, [side[layer] for side in relevances], imgs_0, imgs_1, k_lines, k_colors)
         for layer in layer_keys
     }
+
+
+def _checked(imgs_0: object, imgs_1: object, layer_keys: Sequence[str]) -> list[str]:
+    """Return the layer keys as a list, or say which of the arguments is none of what is needed."""
+    for name, images in (("imgs_0", imgs_0), ("imgs_1", imgs_1)):
+        if not isinstance(images, torch.Tensor):
+            raise ModelError(
+                f"{name} must be a torch.Tensor (B, 3, H, W), preprocessed for the network, not a "
+                f"{type(images).__name__}"
+            )
+        if images.ndim != 4 or not len(images) or not images.is_floating_point():
+            raise ModelError(
+                f"{name} must be (B, 3, H, W) floats with an image in it, not {images.dtype} {tuple(images.shape)}; "
+                f"a single image becomes a batch by images[None]"
+            )
+    if isinstance(layer_keys, str):
+        raise ModelError(f"layer_keys must be a list of keys, not a text; give [{layer_keys!r}]")
+    return list(layer_keys)
 
 
 def _layer(

@@ -36,10 +36,14 @@ _MOST_CELLS = 4_000  # of the layers that are tried unasked; 12,544 take 7 s a p
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SweptLayer:
-    """One layer of a sweep; `seconds` is what it took alone, on top of what all layers shared."""
+    """One layer of a sweep.
+
+    Attributes:
+        seconds: what it took alone, on top of what all layers shared; None where the explainer does not measure it.
+    """
 
     evidence: LayerEvidence
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,7 +99,7 @@ def sweep_layers(
     alone = ("matching", "pixels") if own else ()
     return Sweep(
         similarity=found.similarity,
-        layers=tuple(SweptLayer(evidence=item, seconds=own.get(item.layer_key, 0.0)) for item in found.layers),
+        layers=tuple(SweptLayer(evidence=item, seconds=own.get(item.layer_key)) for item in found.layers),
         seconds={stage: spent for stage, spent in found.seconds.items() if stage not in alone},
         doubts=found.doubts,
     )
@@ -145,7 +149,7 @@ def measure_layers(
             excess = [excess_of(layer.evidence.plausibility) for layer in swept.layers]
             tables[pair.same].setdefault(pair.individual, []).append(excess)
             counts[pair.same] += 1
-            seconds += [layer.seconds for layer in swept.layers]
+            seconds += [layer.seconds or 0.0 for layer in swept.layers]
             grids = {layer.evidence.layer_key: layer.evidence.grid_0 for layer in swept.layers}
         advance()
     _check_enough(tables[True], left_out)

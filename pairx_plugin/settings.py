@@ -291,5 +291,5 @@ _WANTED = {
     "str": "a non-empty text",
     "Filename": "the path of a file",
     "tuple[str, ...]": "a list of names, or one text with commas",
-    "Mapping[str, Any]": "a mapping",
+    "Mapping[str, Any]": "a mapping of names to values, on the command line --set options.NAME=VALUE",
 }

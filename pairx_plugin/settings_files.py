@@ -25,6 +25,9 @@ def read_settings_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"cannot read the configuration {os.fspath(path)!r}: {error.strerror or error}") from error
+        raise SettingsError(
+            f"cannot read the configuration {os.fspath(path)!r}: {error.strerror or error}; "
+            "give the path of a TOML file"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"the configuration {os.fspath(path)!r} is not TOML: {error}") from error

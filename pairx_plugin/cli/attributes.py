@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -61,9 +62,11 @@ def train_attributes(
     The network stays as it is: a linear map is fitted to its features, calibrated on individuals that were left out,
     and written as one JSON file, which `--set options.sane_head=FILE` names, or which lies beside a checkpoint.
     """
-    if not output_file.absolute().parent.is_dir():
-        folder = str(output_file.absolute().parent)
-        raise StoreError(f"there is no folder {folder!r} to write the head to; make it first")
+    folder = output_file.absolute().parent
+    if not folder.is_dir():
+        raise StoreError(f"there is no folder {str(folder)!r} to write the head to; make it first")
+    if output_file.is_dir() or not os.access(folder, os.W_OK):  # before the training, which takes minutes
+        raise StoreError(f"the head cannot be written to {str(output_file)!r}; give the path of a file in your folder")
     options = parse_model_options(model_option, input_size=None)
     with steps() as progress:
         progress.begin("load")

@@ -37,8 +37,9 @@ def output() -> Console:
 
 def print_json(value: Any) -> None:
     """Write JSON to the standard output, and nothing else ever is there with ``--json``."""
-    json.dump(value, sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write("\n")
+    text = json.dumps(value, indent=2, allow_nan=False)
+    if sys.stdout is not None:  # closed from outside: nobody wants it
+        sys.stdout.write(text + "\n")
 
 
 class Steps:
@@ -83,12 +84,32 @@ def steps() -> Iterator[Steps]:
         yield Steps(progress)
 
 
-def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Any:
-    """Return an empty table; the columns named in `right` are set to the right."""
+def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None, whole: tuple[str, ...] = ()) -> Any:
+    """Return an empty table; it moves its columns together where the terminal is narrow, before it breaks cells.
+
+    Args:
+        columns: their heads; a line end within one keeps its column narrow.
+        right: columns that are set to the right.
+        title: above the table.
+        whole: columns whose cells are never broken, such as names that are there to be copied.
+    """
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    class Fitting(Table):
+        def __rich_console__(self, console: Console, options: Any) -> Any:
+            unbound = options.update(max_width=10 * options.max_width)
+            for padding in ((0, 1), (0, 1, 0, 0), (0, 0)):
+                self.padding = padding
+                if self.__rich_measure__(console, unbound).maximum <= options.max_width:
+                    break
+            else:  # sentences fold, and are read better with room between columns
+                self.padding = (0, 0) if whole else (0, 1)
+            yield from super().__rich_console__(console, options)
+
+    made = Fitting(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        made.add_column(
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in whole
+        )
     return made

@@ -155,6 +155,12 @@ def _variants(
                 f"{', '.join(sorted(entries))}"
             )
     made = [plain_variant(name, seed=seed) for name in dict.fromkeys(ids)]
+    for text in variants or ():
+        if ":" not in text and text.strip() not in entries:  # would be PAIR-X as it is, under another's name
+            raise SettingsError(
+                f"--variant must be NAME:KEY=VALUE,... or the id of an explainer, not {text!r}"
+                f"{nearest(text, entries)}; registered: {', '.join(sorted(entries))}"
+            )
     made += [parse_variant(text, entries, seed=seed) for text in variants or ()]
     taken = [item.name for item in made if item.name in BASELINES]
     if taken:

@@ -152,6 +152,7 @@ def _explained(
     from ..report import Note, RunFacts
     from .pair_host import PairHost
 
+    _check_files(settings)
     loaded = load_model(model, **options)
     for key in settings.layers:
         if key != AUTO_LAYER:
@@ -169,6 +170,16 @@ def _explained(
     run = RunFacts(model_id=loaded.model_id, model_fingerprint=loaded.fingerprint(), notes=notes)
     progress("explain", 0, len(others))
     return host.explain(asked, others), run
+
+
+def _check_files(settings: Settings) -> None:
+    """Refuse files that were named and cannot be read: a host goes on without them, and here nobody would notice."""
+    from ..calibration import Calibration
+    from ..layer_choice import LayerFindings
+
+    for path, kind in ((settings.layer_choice, LayerFindings), (settings.calibration, Calibration)):
+        if path not in ("", "none"):
+            kind.from_file(path)
 
 
 def _written(
@@ -194,14 +205,26 @@ def _print(found: ReportQuery, files: PairFiles, run: RunFacts) -> None:
     for candidate, pair in zip(found.ranked_query.candidates, files.pairs):
         score = "" if candidate.score is None else f"{candidate.score:.3f}"
         words = pair.words if pair.failure is None else f"{pair.status}: {pair.failure.message}"
-        rows.add_row(str(candidate.rank), Path(candidate.annotation.image).name, score, words)
+        image = candidate.annotation.image
+        rows.add_row(str(candidate.rank), Path(image).name or image, score, words)
     console.print(rows)
     print_attributes(found)
+    for doubt, ranks in _doubts(files).items():
+        console.print(f"doubt about {', '.join(map(str, ranks))}: {doubt}")
     for note in run.notes:
         console.print(f"note: {note.message}")
     console.print(f"pictures and records: {files.folder}", soft_wrap=True)
     if files.report is not None:
         console.print(f"report:               {files.report}", soft_wrap=True)
+
+
+def _doubts(files: PairFiles) -> dict[str, list[int]]:
+    """Return each doubt once, with the ranks of the candidates that it is about."""
+    found: dict[str, list[int]] = {}
+    for pair in files.pairs:
+        for doubt in pair.doubts:
+            found.setdefault(doubt, []).append(pair.rank)
+    return found
 
 
 def _exit(found: ReportQuery, files: PairFiles) -> None:

@@ -85,8 +85,8 @@ def layers(
         output().print(f"{len(shown)} of {len(found)} layers; --all shows the rest.")
     for note in loaded.notes:
         output().print(note)
-    for mode, report in treated.items():
-        output().print(_sentence(mode, report))
+    for sentence in _sentences(treated):
+        output().print(sentence)
 
 
 def _canonizations(model: EmbeddingModel) -> dict[str, dict[str, Any]]:
@@ -103,13 +103,24 @@ def _canonizations(model: EmbeddingModel) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _sentences(treated: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Return what the rules of each mode find, for people; one sentence where none of them fits for one reason."""
+    errors = {report.get("error") for report in treated.values()}
+    if len(errors) == 1 and None not in errors:
+        return [f"Relevance rules: none, in any mode. {_capital(errors.pop())}."]
+    return [_sentence(mode, report) for mode, report in treated.items()]
+
+
 def _sentence(mode: str, report: dict[str, Any]) -> str:
-    """Return what a mode's rules find, for people."""
     if "error" in report:
-        return f"Relevance rules, mode {mode}: none. {report['error']}"
+        return f"Relevance rules, mode {mode}: none. {_capital(report['error'])}."
     kinds = {name.replace("_", " "): count for name, count in report.items() if isinstance(count, int)}
     counts = ", ".join(f"{kind} {count}" for kind, count in kinds.items() if count)
     return f"Relevance rules, mode {mode}: {report['architecture']}; {counts or 'nothing to treat'}."
+
+
+def _capital(text: Any) -> str:
+    return f"{str(text)[:1].upper()}{str(text)[1:]}"
 
 
 def skips_of(model: EmbeddingModel, mode: str, keys: Collection[str]) -> dict[str, Skips]:
@@ -131,16 +142,15 @@ def _print_table(
     if not shown:
         console.print("No layer of this network returns a feature map, so there is nothing to match.")
         return
-    right = ("grid", "channels", "stride", "receptive field", "sums above")
-    rows = table("layer", *right, "", right=right)
-    rows.columns[0].no_wrap = True  # keys are there to be copied
+    right = ("grid", "channels", "stride", "receptive\nfield", "sums\nabove")
+    rows = table("layer", *right, "", right=right, whole=("layer",))
     for layer in shown:
         field, skips = layer.receptive_field, above.get(layer.key)
         rows.add_row(
             layer.key,
             f"{layer.grid[0]} x {layer.grid[1]}",
             str(layer.channels),
-            f"{layer.stride[0]:g} x {layer.stride[1]:g}",
+            " x ".join(f"{round(side, 1):g}" for side in layer.stride),
             "unknown" if field is None else f"{field[0]} x {field[1]}",
             "" if skips is None else str(skips.n_sums),
             "begin here" if layer is start else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from ..errors import HostUnavailable
@@ -19,8 +20,12 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(128)  # from here on a browser waits instead of being refused
     except OSError as error:
         listening.close()
+        other_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        advice = "choose another with --port, or 0 for any" if other_port else (
+            "--host must be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+        )
         raise HostUnavailable(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with --port, or 0 for any"
+            f"cannot listen on {host} port {port}: {error.strerror or error}; {advice}"
         ) from error
     return listening
 

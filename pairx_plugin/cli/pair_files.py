@@ -31,6 +31,7 @@ class WrittenPair:
 
     Attributes:
         words: what the links say, in a few words.
+        doubts: sentences about the pair, its photographs and its boxes, as the report has them.
     """
 
     rank: int
@@ -41,6 +42,7 @@ class WrittenPair:
     failure: Failure | None
     record: Path
     pictures: tuple[tuple[str, Path], ...]
+    doubts: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values; paths as they were given."""
@@ -49,6 +51,7 @@ class WrittenPair:
             "candidate": self.candidate,
             "status": self.status,
             "evidence": self.words,
+            "doubts": list(self.doubts),
             "similarity": self.similarity,
             "failure": None if self.failure is None else self.failure.to_json(),
             "record": str(self.record),
@@ -140,6 +143,7 @@ def _write_pair(
         failure=explanation.failure,
         record=own / _RECORD,
         pictures=tuple((artifact.version, path) for artifact, path in pictures),
+        doubts=tuple(Words(Messages()).doubts(read_record(explanation.record), (), ())),
     )
 
 

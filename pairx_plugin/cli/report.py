@@ -7,6 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from ..errors import HostError
 from .databases import find_database
 from .display import Steps, output, print_json, steps
 
@@ -28,6 +29,8 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON to the standard output.")] = False,
 ) -> None:
     """Write the report of a finished run again, from its database and its pictures."""
+    if pictures is not None and not pictures.expanduser().is_dir():
+        raise HostError(f"there is no folder {str(pictures)!r} with pictures; check --pictures, or leave it out")
     url, near = find_database(where)
     pictures, to = (None if path is None else path.expanduser() for path in (pictures or near, to))
     with steps() as progress:

@@ -157,7 +157,7 @@ def _card(known: _Known, found: Sweep, place: int, settings: Settings) -> SheetL
         reasons = reasons_of(info, start, known.model.input_size, copied, main_layers(list(known.infos.values())))
         field = info.receptive_field
         facts = {
-            "Cell, pixels": f"{info.stride[0]:g} x {info.stride[1]:g}",
+            "Cell, pixels": " x ".join(f"{round(side, 1):g}" for side in info.stride),
             "Receptive field": "unknown" if field is None else f"{field[0]} x {field[1]}",
             "Channels": str(info.channels),
         }
@@ -167,16 +167,15 @@ def _card(known: _Known, found: Sweep, place: int, settings: Settings) -> SheetL
     tags = ["the model's own choice"] if key == known.model.default_layer else []
     if info is not None and info.suggested:
         tags.append("suggested")
-    seconds = swept.seconds if settings.explainer == "pairx" else None
     return SheetLayer(
-        evidence=swept.evidence, seconds=seconds, facts=facts, pro=reasons.pro, contra=reasons.contra,
+        evidence=swept.evidence, seconds=swept.seconds, facts=facts, pro=reasons.pro, contra=reasons.contra,
         begin=key == known.start, tags=tags,
     )
 
 
 def _print(known: _Known, found: Sweep) -> None:
     right = ("grid", "matches", "fit", "chance", "residual", "coverage", "seconds")
-    rows = table("layer", *right, right=right)
+    rows = table("layer", *right, right=right, whole=("layer",))
     for swept in found.layers:
         item, figures = swept.evidence, swept.evidence.plausibility
         cells = [item.layer_key, f"{item.grid_0[0]} x {item.grid_0[1]}", str(len(item.matches))]
@@ -185,12 +184,14 @@ def _print(known: _Known, found: Sweep) -> None:
         else:
             cells += [f"{figures.n_inliers} of {figures.n_tested}", str(figures.n_chance), f"{figures.irm_rob:.2f}"]
         coverage = figures.match_coverage if figures is not None else None
-        cells += ["" if coverage is None else f"{coverage:.2f}", f"{swept.seconds:.2f}"]
+        cells += ["" if number is None else f"{number:.2f}" for number in (coverage, swept.seconds)]
         rows.add_row(*cells, style="bold" if item.layer_key == known.start else None)
     console = output()
     console.print(rows)
     shared = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in found.seconds.items())
-    console.print(f"Cosine {found.similarity:.3f}. Seconds of each layer alone; all layers shared: {shared}.")
+    alone = any(swept.seconds is not None for swept in found.layers)
+    told = "Seconds of each layer alone; all layers shared" if alone else "All layers together took"
+    console.print(f"Cosine {found.similarity:.3f}. {told}: {shared}.")
 
 
 def _json(known: _Known, found: Sweep) -> dict[str, Any]:

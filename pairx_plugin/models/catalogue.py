@@ -267,6 +267,14 @@ def _check_values(given: dict[str, Any]) -> None:
         raise SettingsError(f"model option 'pretrained' must be true or false, not {pretrained!r}")
     if not isinstance(checkpoint, (str, os.PathLike)):
         raise SettingsError(f"model option 'checkpoint' must be the path of a file, not {checkpoint!r}")
+    if pretrained and checkpoint:
+        raise SettingsError(
+            f"model options 'pretrained' and 'checkpoint' ({os.fspath(checkpoint)!r}) both say where the weights come "
+            f"from; leave one of them out"
+        )
+    layer = given.get("default_layer", "")
+    if not isinstance(layer, str):
+        raise SettingsError(f"model option 'default_layer' must be the key of a layer, a text, not {layer!r}")
 
 
 def _moved(network: nn.Module, device: Any) -> nn.Module:

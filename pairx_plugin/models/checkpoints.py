@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ SUFFIXES = (".safetensors", *PICKLED_SUFFIXES)
 StateDict = dict[str, torch.Tensor]
 
 _MAGIC = (b"PK", b"\x80\x02")  # a zip archive, or the bare pickle that torch wrote before 1.6
+
+_POINTER = b"version https://git-lfs"
 
 _NESTS = ("model_state_dict", "state_dict", "model", "network")
 _PREFIXES = ("module.", "model.", "_orig_mod.", "network.")
@@ -130,6 +133,12 @@ def _read_pickled(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> ModelError:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            return ModelError(
+                f"checkpoint {path.name!r} is a pointer of Git LFS, not the weights; fetch them with `git lfs pull`, "
+                f"or download the file itself"
+            )
     cause = cause_of(error)
     return ModelError(f"checkpoint {path.name!r} cannot be read ({cause}); it may be truncated: get it again")
 

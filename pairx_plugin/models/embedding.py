@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -68,8 +68,8 @@ class EmbeddingModel:
             logger.info(self.notes[-1])
         self.preprocessing = Preprocessing(
             input_size=input_size,
-            mean=tuple(mean),
-            std=tuple(std),
+            mean=cast("tuple[float, ...]", mean),  # which it becomes there, or is refused by name
+            std=cast("tuple[float, ...]", std),
             channel_order=channel_order,
             custom=preprocess,
         )

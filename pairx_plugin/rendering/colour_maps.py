@@ -249,7 +249,8 @@ def check_chip(chip: Any) -> None:
     if not isinstance(chip, np.ndarray) or chip.dtype != np.uint8 or chip.ndim != 3 or chip.shape[2] != 3:
         found = f"{chip.shape} {chip.dtype}" if isinstance(chip, np.ndarray) else type(chip).__name__
         raise ChipError(
-            f"a chip must be an (H, W, 3) uint8 RGB array, not {found}; read photographs with chips.read"
+            f"a chip must be an (H, W, 3) uint8 RGB array, not {found}; read photographs with "
+            f"pairx_plugin.cut_chip(PATH).pixels"
         )
     if chip.size == 0:
         raise ChipError(f"a chip of shape {chip.shape} has no pixels; check its box")

@@ -50,6 +50,7 @@ def test_unusable_theta_is_named(theta: object) -> None:
         pytest.param((50, 50, 7.9, 40), "7.9 x 40 pixels", id="below the minimum"),
         pytest.param((500, 50, 40, 40), "holds nothing of the photograph, 120 x 90", id="right of it"),
         pytest.param((-40, 0, 40, 40), "holds nothing", id="touching from outside"),
+        pytest.param((-5e5, -5e5, 1e6, 9e6), "so large that no pixel of it is left", id="as large as a country"),
         pytest.param((10, 10, 20), "four numbers", id="three numbers"),
         pytest.param("10 10 20 20", "four numbers", id="text"),
         pytest.param(("10", "10", "20", "20"), "four numbers", id="texts"),
@@ -62,6 +63,11 @@ def test_unusable_boxes_are_named_with_what_would_do(bbox: object, says: str) ->
         cut_chip(noise(), bbox=bbox)  # type: ignore[arg-type]
     assert says in str(caught.value)
     assert "give" in str(caught.value) or "draw" in str(caught.value)
+
+
+def test_turn_in_degrees_that_misses_the_photograph_says_so() -> None:
+    with pytest.raises(ChipError, match="with theta 90 holds nothing .* and theta in radians"):
+        cut_chip(noise(), bbox=(90, 70, 900, 20), theta=90.0)
 
 
 def test_one_pixel_photograph_is_refused_with_the_minimum() -> None:

@@ -33,6 +33,20 @@ def test_unknown_id_names_the_nearest(catalogue, model_id, message):
         catalogue.load(model_id)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mean": 0.5}, "mean must be three finite numbers.*got 0.5"),
+        ({"std": 0.2}, "std must be three finite numbers.*got 0.2"),
+        ({"default_layer": 3}, "'default_layer' must be the key of a layer, a text, not 3"),
+        ({"pretrained": True, "checkpoint": "a.pt"}, r"'pretrained' and 'checkpoint' \('a.pt'\) both say"),
+    ],
+)
+def test_option_that_cannot_be_is_refused_before_anything_is_fetched(catalogue, options, message):
+    with pytest.raises(SettingsError, match=message):
+        catalogue.load("timm:resnet18", **options)
+
+
 def test_unknown_option_names_the_nearest_and_all(catalogue):
     message = "'pretraned' does not apply to 'timm:resnet18'; nearest: 'pretrained'"
     with pytest.raises(SettingsError, match=message):

@@ -30,6 +30,13 @@ def test_empty_folder_and_folder_of_many_say_so(tmp_path, state, catalogue, save
         catalogue.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["a.safetensors", "a.bin"])
+def test_pointer_of_git_lfs_is_told_from_a_damaged_file(tmp_path, catalogue, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(ModelError, match=f"{name}' is a pointer of Git LFS.*git lfs pull"):
+        catalogue.load(tmp_path / name)
+
+
 class Unwelcome:
     """An object whose unpickling would run code."""
 

@@ -98,10 +98,13 @@ def _sample(folder: Path | None, prefix: str) -> Iterable[LabelledPhotograph]:
 
 
 def _table(path: Path, prefix: str) -> list[LabelledPhotograph]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = [column for column in reader.fieldnames or () if column]
-        rows = list(reader)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = [column for column in reader.fieldnames or () if column]
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"{path.name!r} is no CSV file ({error}); save the table as 'CSV UTF-8'") from error
     where = _one_of(columns, _PATHS, path, "the path of the photograph")
     who = _one_of(columns, _INDIVIDUALS, path, "the individual")
     names = _names(columns, path)
