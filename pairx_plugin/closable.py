@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TypeVar
 
@@ -10,12 +11,12 @@ __all__ = ["Closable"]
 _Self = TypeVar("_Self", bound="Closable")
 
 
-class Closable:
+class Closable(ABC):
     """Base of a class with a ``close`` that a ``with`` block calls, whatever happens in the block."""
 
+    @abstractmethod
     def close(self) -> None:
         """Give back what is held; a second call does nothing."""
-        raise NotImplementedError
 
     def __enter__(self: _Self) -> _Self:
         return self

@@ -236,7 +236,7 @@ class PairEvidence:
         other_chips: digests of further chips that the evidence depends on, such as a rival's; the explanation's id
             holds them.
         missing: what was asked for and is not there (``pixels``), or not yet.
-        shortfall: why it never will be: time or memory ran out, or nobody waits any more. None while it may come.
+        shortfall: why it will never be there: time or memory ran out, or nobody waits any more. None while it may come.
     """
 
     similarity: float

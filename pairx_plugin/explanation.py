@@ -37,7 +37,7 @@ class PairExplanation:
         status: ``ready``, ``partial``, ``failed`` or ``unsupported``.
         explainer: id of the explainer.
         query: the query's chip.
-        candidate: the candidate's chip, None where it could not be had.
+        candidate: the candidate's chip, None where it could not be loaded.
         evidence: what was found; None unless ready or partial.
         failure: why there is no evidence, or not all of it; None where there is, or where the rest is still to come.
         settings: what was asked for.
@@ -87,7 +87,7 @@ class PairExplanation:
         return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _missing(self) -> str | None:
-        """Return what stands for a candidate that could not be had, so that two of them have two ids."""
+        """Return what stands for a candidate that could not be loaded, so that two of them have two ids."""
         return self.failure.message if self.failure else None
 
     def picture(
@@ -152,7 +152,7 @@ def failure_of(error: BaseException) -> tuple[Status, Failure]:
         failure = Failure(code=error.code, message=str(error), retryable=error.retryable)
         return (Status.UNSUPPORTED if unsupported else Status.FAILED), failure
     if is_out_of_memory(error):
-        message = f"not enough memory ({error}); try fewer colours or a smaller batch"
+        message = f"not enough memory ({error}); try fewer colours, a smaller batch or a smaller input size"
         return Status.FAILED, Failure(code="OUT_OF_MEMORY", message=message, retryable=True)
     return Status.FAILED, Failure(code="INTERNAL", message=f"{type(error).__name__}: {error}")
 

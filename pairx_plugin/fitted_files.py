@@ -1,10 +1,11 @@
-"""JSON files that a command fitted on a host's decisions, and that a setting names: how they are written and read."""
+"""JSON files that a command fits on a host's decisions and that a setting names: how they are written and read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -18,13 +19,13 @@ __all__ = ["FittedFile"]
 _File = TypeVar("_File", bound="FittedFile")
 
 
-class FittedFile:
+class FittedFile(ABC):
     """Base of a frozen dataclass whose fields are the content of a file.
 
     Attributes:
         schema: name and version of the format, in the file and checked on reading.
         noun: what messages call it.
-        command: that makes it.
+        command: the command of ``pairx-plugin`` that makes it.
     """
 
     schema: ClassVar[str]
@@ -75,10 +76,10 @@ class FittedFile:
             raise SettingsError(f"{name} is damaged ({type(error).__name__}: {error}); {again}") from error
 
     @classmethod
+    @abstractmethod
     def _from_json(cls: type[_File], data: dict[str, Any]) -> _File:
         """Return what the values of a file say.
 
         Raises:
             TypeError, ValueError, LookupError: they do not fit together.
         """
-        raise NotImplementedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from pairx_hooks import Failure, Status
 
 from .chips import Chip, as_chip
-from .errors import ExplainerNotFound, PairXError, SettingsError, nearest
+from .errors import ChipError, ExplainerNotFound, PairXError, SettingsError, nearest
 from .explainers.base import Explainer, RankedSession
 from .explanation import PairExplanation, failure_of
 from .evidence import Doubt, PairEvidence
@@ -69,12 +69,14 @@ def explain_ranking(
         why; the others are explained all the same.
 
     Raises:
-        ChipError: the query is no chip.
+        ChipError: the query is no chip, or the candidates are no list.
         LayerNotFound, ModelError, UnsupportedArchitecture: the model cannot be explained.
         ExplainerNotFound, SettingsError: no such explainer, or a setting does not fit.
     """
     layers = (layer,) if isinstance(layer, str) else tuple(layer or ())
-    chosen = explainer if isinstance(explainer, str) else explainer.explainer_id
+    chosen = explainer if isinstance(explainer, str) else getattr(explainer, "explainer_id", None)
+    if chosen is None:
+        raise SettingsError(f"explainer must be an id such as 'pairx', or an explainer, not {explainer!r}")
     checked = Settings.from_mapping(
         {
             "layers": layers,
@@ -88,7 +90,7 @@ def explain_ranking(
     embedding_model = _embedding_model(model, input_size, preprocess)
     if isinstance(explainer, str):
         explainer = find_explainer(explainer)
-    chips = [_chip_or_error(candidate) for candidate in candidates]
+    chips = [_chip_or_error(candidate) for candidate in _listed(candidates)]
     finished: list[PairExplanation] = []
     for explanation in explain_chips(embedding_model, as_chip(query), chips, explainer, checked):
         if on_finished is not None:
@@ -178,6 +180,15 @@ def explain_steps(
         ready += explanation.status is Status.READY
         yield index, explanation
     logger.info("explained %d of %d candidates in %.2f s", ready, len(candidates), time.perf_counter() - started)
+
+
+def _listed(candidates: Any) -> Sequence[Any]:
+    """Return the candidates, or refuse a single one, whose rows or letters would pass for many."""
+    single = isinstance(candidates, (str, bytes, Chip)) or getattr(candidates, "ndim", 4) == 3
+    if single or not isinstance(candidates, Iterable):
+        given = f"array of shape {tuple(candidates.shape)}" if hasattr(candidates, "shape") else repr(candidates)
+        raise ChipError(f"candidates must be a list of chips or paths, not {given:.80}; give [candidate] for one")
+    return list(candidates)
 
 
 def _chip_or_error(candidate: Any) -> Chip | Exception:

@@ -105,9 +105,8 @@ def shade(
         nx = -nx
     length = np.sqrt(1 + nx * nx + ny * ny)
     flat = np.cos(light.elevation)
-    lit = (
-        nx * np.cos(light.azimuth) * flat + ny * np.sin(light.azimuth) * flat + np.sin(light.elevation)
-    ) / length
+    sideways = nx * np.cos(light.azimuth) * flat + ny * np.sin(light.azimuth) * flat
+    lit = (sideways + np.sin(light.elevation)) / length
     sky = 0.5 - 0.5 * ny / length
     diffuse = light.key * np.clip(0.25 + 0.85 * lit, 0, None) + light.fill * (0.45 + 0.65 * sky)
     diffuse = diffuse * (0.72 + 0.28 / length) * (1 - 0.42 * far)
@@ -121,8 +120,7 @@ def shade(
             diffuse = diffuse * (1 - 0.62 * light.dapple * leaves)
     shiny = {"ridge_whale": 0.42, "star_shark": 0.10}.get(pose.species, 0.04)
     half = np.clip(
-        (nx * np.cos(light.azimuth) * flat + ny * np.sin(light.azimuth) * flat + 1 + np.sin(light.elevation))
-        / (length * np.sqrt(2 + 2 * np.sin(light.elevation))),
+        (sideways + 1 + np.sin(light.elevation)) / (length * np.sqrt(2 + 2 * np.sin(light.elevation))),
         0,
         1,
     )

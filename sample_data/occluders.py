@@ -50,7 +50,7 @@ def grass(rng: np.random.Generator, size: Tuple[int, int], amount: float) -> Lay
     tint = np.array([0.50, 0.47, 0.24]) * rng.uniform(0.7, 1.25) + rng.uniform(-0.06, 0.06, 3)
     canvas, pen = _canvas(size, tint)
     tufts = rng.uniform(-0.05, 1.05, 4 + int(8 * amount))
-    for i in range(int((60 + 260 * amount))):
+    for _ in range(int(60 + 260 * amount)):
         foot = (tufts[int(rng.integers(len(tufts)))] + rng.normal(0, 0.05)) * width
         length = height * rng.uniform(0.08, 0.20 + 0.42 * amount)
         lean = rng.normal(0, 0.22) * length
@@ -79,14 +79,13 @@ def _twig(
 ) -> None:
     points: List[Tuple[float, float]] = []
     position = start.copy()
-    for step in range(14):
+    for _ in range(14):
         points.append((float(position[0]), float(position[1])))
         angle += rng.normal(0, 0.13)
         position = position + length / 14 * np.array([np.cos(angle), np.sin(angle)])
         if rng.random() < leaves:
-            turn, size = angle + rng.choice((-1, 1)) * rng.uniform(0.5, 1.2), length * rng.uniform(
-                0.035, 0.075
-            )
+            turn = angle + rng.choice((-1, 1)) * rng.uniform(0.5, 1.2)
+            size = length * rng.uniform(0.035, 0.075)
             axis, side = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
             shape = [
                 position,

@@ -167,9 +167,8 @@ def _cover(
         tint = background[int(0.85 * len(background)) :].mean((0, 1))
         layers.append(_layer(stage, lambda size: occluders.verge(rng, size, level, tint)))
     if rng.random() < 0.22 + 0.6 * hardness:
-        kind, amount = str(rng.choice(occluders.KINDS[pose.species])), float(
-            rng.uniform(0.1, 0.35 + 0.6 * hardness)
-        )
+        kind = str(rng.choice(occluders.KINDS[pose.species]))
+        amount = float(rng.uniform(0.1, 0.35 + 0.6 * hardness))
         layers.append(_layer(stage, lambda size: occluders.LAYERS[kind](rng, size, amount)))
         names.append(kind)
     return layers, ";".join(names) or "none"

@@ -1,6 +1,6 @@
 """Who exists: individuals by seed, and the plan of how often and how well each is photographed.
 
-The three sets draw from disjoint ranges of seeds, so nobody that is shipped or measured was seen in training.
+The sets draw from disjoint ranges of seeds, so nobody that is shipped, measured or held out was seen in training.
 """
 
 from __future__ import annotations

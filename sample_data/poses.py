@@ -67,16 +67,10 @@ class Pose:
             wave = np.sin(2 * np.pi * (fx * x + fy * y) + phase)
             x, y = x + ax * wave, y + ay * wave
         if self.species == "star_shark":
-            tail = np.clip(x - 0.9, 0, None)
-            return x - 0.25 * abs(
-                self.bend
-            ) * tail**2, y + self.bend * 0.45 * tail**2 + self.head * 0.3 * np.clip(
-                0.8 - x, 0, None
-            ) ** 2 + self.fore * bump(
-                x, 0.87, 0.14
-            ) * soft64(
-                y, 0.66, 1.0
-            )
+            tail, front = np.clip(x - 0.9, 0, None), np.clip(0.8 - x, 0, None)
+            fin = self.fore * bump(x, 0.87, 0.14) * soft64(y, 0.66, 1.0)
+            down = y + self.bend * 0.45 * tail**2 + self.head * 0.3 * front**2 + fin
+            return x - 0.25 * abs(self.bend) * tail**2, down
         if self.species == "ridge_whale":
             span = x - 1.0
             lift = (self.head + self.bend * span) * span**2
@@ -129,9 +123,8 @@ class Pose:
         det = a * d - b * c
         det = np.where(np.abs(det) < 1e-6, 1e-6, det)
         ex, ey = x - px, y - py
-        return u + np.clip((d * ex - b * ey) / det, -0.3, 0.3), v + np.clip(
-            (a * ey - c * ex) / det, -0.3, 0.3
-        )
+        step_u, step_v = (d * ex - b * ey) / det, (a * ey - c * ex) / det
+        return u + np.clip(step_u, -0.3, 0.3), v + np.clip(step_v, -0.3, 0.3)
 
 
 def soft64(value: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -69,9 +69,8 @@ def savanna(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarray:
     """Open grassland under a sky, with a hazy tree line."""
     horizon = float(rng.uniform(0.10, 0.42))
     y = _rows(size)
-    zenith, haze = _tone(rng, (0.36, 0.52, 0.74), (0.72, 0.76, 0.80)), _tone(
-        rng, (0.80, 0.80, 0.76), (0.94, 0.88, 0.78)
-    )
+    zenith = _tone(rng, (0.36, 0.52, 0.74), (0.72, 0.76, 0.80))
+    haze = _tone(rng, (0.80, 0.80, 0.76), (0.94, 0.88, 0.78))
     sky = mix(np.broadcast_to(zenith, size + (3,)), haze, np.clip(y / horizon, 0, 1) ** 1.4)
     cloud = soft_step(fractal_noise(rng, size, (3, 3), 4), 0.2, 1.6) * rng.uniform(0, 0.7)
     sky = mix(sky, np.array([0.95, 0.95, 0.95], np.float32), cloud)
@@ -97,9 +96,8 @@ def woodland(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarray:
     """Out-of-focus trees and bushes behind a strip of ground."""
     horizon = float(rng.uniform(0.48, 0.76))
     y, width = _rows(size), size[1]
-    leaf, deep = _tone(rng, (0.20, 0.30, 0.12), (0.46, 0.50, 0.26)), _tone(
-        rng, (0.05, 0.08, 0.04), (0.16, 0.18, 0.11)
-    )
+    leaf = _tone(rng, (0.20, 0.30, 0.12), (0.46, 0.50, 0.26))
+    deep = _tone(rng, (0.05, 0.08, 0.04), (0.16, 0.18, 0.11))
     mass = fractal_noise(rng, size, (7, 9), 5, 0.75)
     image = mix(np.broadcast_to(deep, size + (3,)), leaf, soft_step(mass, -0.8, 1.1))
     light = soft_step(fractal_noise(rng, size, (10, 13), 3, 0.7), 1.1, 2.0) * rng.uniform(0.2, 0.9)
@@ -122,11 +120,11 @@ def woodland(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarray:
 
 
 def _water(rng: np.random.Generator, size: Tuple[int, int], floor: bool) -> np.ndarray:
+    """Water seen from within: its colour by depth, rays from the surface, drifting specks, and a floor if asked."""
     y = _rows(size)
     x = np.broadcast_to(np.arange(size[1], dtype=np.float32)[None, :] / size[1], size)
-    top, deep = _tone(rng, (0.28, 0.62, 0.72), (0.22, 0.50, 0.74)), _tone(
-        rng, (0.02, 0.16, 0.30), (0.05, 0.28, 0.42)
-    )
+    top = _tone(rng, (0.28, 0.62, 0.72), (0.22, 0.50, 0.74))
+    deep = _tone(rng, (0.02, 0.16, 0.30), (0.05, 0.28, 0.42))
     image = mix(
         np.broadcast_to(top, size + (3,)), deep, np.clip(y + 0.06 * fractal_noise(rng, size, (3, 3), 3), 0, 1)
     )
@@ -191,9 +189,8 @@ def sea(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarray:
     """Sky, a coast at times, and the sea."""
     horizon = float(rng.uniform(-0.05, 0.45))
     y = _rows(size)
-    top, low = _tone(rng, (0.42, 0.56, 0.72), (0.74, 0.77, 0.80)), _tone(
-        rng, (0.72, 0.78, 0.82), (0.92, 0.88, 0.84)
-    )
+    top = _tone(rng, (0.42, 0.56, 0.72), (0.74, 0.77, 0.80))
+    low = _tone(rng, (0.72, 0.78, 0.82), (0.92, 0.88, 0.84))
     sky = mix(np.broadcast_to(top, size + (3,)), low, np.clip(y / max(horizon, 0.05), 0, 1))
     cloud = soft_step(fractal_noise(rng, size, (4, 3), 4), 0.0, 1.8) * rng.uniform(0, 0.6)
     sky = mix(sky, np.array([0.93, 0.93, 0.94], np.float32), cloud)

@@ -190,8 +190,6 @@ def spotted_cat(width: int) -> Body:
     parts = {
         "legs": legs,
         "far": far,
-        "head": soft_step(x, 0.36, 0.30) * (1 - legs),
-        "tail": soft_step(x, 1.20, 1.27),
         "belly": soft_step(y, 0.50, 0.61) * (1 - legs),
         "muzzle": soft_step(np.hypot(x - 0.165, (y - 0.400) * 1.4), 0.060, 0.03),
         "nose": soft_step(np.hypot((x - 0.118) * 0.9, y - 0.352), 0.020, 0.012),
@@ -207,16 +205,14 @@ def star_shark(width: int) -> Body:
     """A whale-shark-like fish seen from its left side, a little from above."""
     x, y, distance, height, far = _animal("star_shark", width, SHARK_NEAR, (), 0.022)
     trunk = soft_step(np.abs(y - 0.485) - 0.235 + 0.075 * soft_step(x, 0.9, 1.9), 0.02, -0.02)
-    gills = sum(bump(x - 0.05 * (y - 0.5) ** 2, 0.53 + 0.033 * i, 0.0045) for i in range(5)) * bump(
-        y, 0.53, 0.052
-    )
+    slits = sum(bump(x - 0.05 * (y - 0.5) ** 2, 0.53 + 0.033 * i, 0.0045) for i in range(5))
+    gills = slits * bump(y, 0.53, 0.052)
     mouth = bump(y - 0.515 - 0.22 * (x - 0.07), 0.0, 0.006) * soft_step(x, 0.20, 0.15)
     parts = {
         "trunk": trunk,
         "far": far,
         "gills": np.asarray(gills, np.float32),
         "mouth": mouth,
-        "fin": 1 - trunk,
         "eye": soft_step(np.hypot(x - 0.205, y - 0.535), 0.016, 0.010),
     }
     return Body(aspect=ASPECTS["star_shark"], x=x, y=y, distance=distance, height=height, parts=parts)
@@ -259,6 +255,5 @@ def ridge_whale(width: int, edge: np.ndarray = np.zeros(0, np.float32)) -> Body:
         "far": np.zeros_like(height),
         "span": span.astype(np.float32),
         "from_edge": (y - trailing).astype(np.float32),
-        "side": np.sign(s).astype(np.float32),
     }
     return Body(aspect=ASPECTS["ridge_whale"], x=x, y=y, distance=distance, height=height, parts=parts)

@@ -19,7 +19,7 @@ from .pictures import Pictures
 from .plan import Plan
 from .reference import PublicCode
 
-__all__ = ["Bench", "Progress", "Run", "Turns", "take_turns"]
+__all__ = ["Bench", "Progress", "Run", "Side", "Turns", "take_turns"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +73,8 @@ class Bench:
         self.device = self.model.device
 
     @property
-    def is_the_table_s(self) -> bool:
-        """Whether the pictures and the ranking are those that something was wanted for."""
+    def has_wanted_sizes(self) -> bool:
+        """Whether pictures and ranking are as large as those that something was wanted for."""
         return not self.plan.quick and self.size == (440, 440) and self.plan.n_candidates == Plan().n_candidates
 
     def clock(self) -> Clock:
@@ -117,7 +117,7 @@ def take_turns(sides: Mapping[str, Side], turns: int, told: Callable[[int, int],
     """Let implementations take turns, each beginning every other turn; one that fails is not asked again.
 
     Args:
-        sides: by name, what runs one turn by its number from 0.
+        sides: by name, what runs one turn, given its number from 0.
         turns: how many each has.
         told: called with how many runs are done, of how many.
     """

@@ -50,7 +50,7 @@ class _ColourMeans:
     model_id = "colour-means"
 
     def embed(self, pixels: Sequence[Pixels], batch_size: int = 16) -> NDArray[np.float32]:
-        parts = [[part.mean((0, 1)) for part in _quarters(chip)] for chip in pixels]
+        parts = [[part.mean((0, 1)) for part in _whole_and_quarters(chip)] for chip in pixels]
         return np.array(parts, np.float32).reshape(len(parts), -1) + 1.0
 
     def fingerprint(self) -> str:
@@ -76,18 +76,14 @@ def run_hosts(turns: int, *, annotations: Path | None = None) -> dict[str, Any]:
         }
         off = LocalHostConfig.from_mapping({**settings, **_KEYS_OF_THE_PLUGIN})
         without = LocalHostConfig.from_mapping(settings)
-        first = _ranks(_run(off, entry_points=True)[1])
+        runs = {"off": lambda: _run(off, entry_points=True), "without": lambda: _run_alone(without)}
+        first = _ranks(runs["off"]()[1])
         imported = [name for name in sys.modules if name.startswith(PLUGIN_MODULES)]
-        with _no_plugin():
-            results = [_ranks(_run(without, entry_points=False)[1])]
+        results = [_ranks(runs["without"]()[1])]
         seconds: dict[str, list[float]] = {"off": [], "without": []}
         for turn in range(turns):
             for side in ("off", "without") if turn % 2 == 0 else ("without", "off"):
-                if side == "off":
-                    spent, summary = _run(off, entry_points=True)
-                else:
-                    with _no_plugin():
-                        spent, summary = _run(without, entry_points=False)
+                spent, summary = runs[side]()
                 seconds[side].append(spent)
                 results.append(_ranks(summary))
     return {
@@ -113,6 +109,12 @@ def _run(config: LocalHostConfig, *, entry_points: bool) -> tuple[float, RunSumm
     return time.perf_counter() - started, summary
 
 
+def _run_alone(config: LocalHostConfig) -> tuple[float, RunSummary]:
+    """Run the host while there is no plugin."""
+    with _no_plugin():
+        return _run(config, entry_points=False)
+
+
 def _ranks(summary: RunSummary) -> list[tuple[Any, ...]]:
     return [
         (query.annotation_id, candidate.rank, candidate.annotation_id, candidate.score, candidate.name_score)
@@ -135,11 +137,7 @@ def _no_plugin() -> Iterator[None]:
         sys.modules.update(had)
 
 
-def _quarters(chip: Pixels) -> list[NDArray[np.float64]]:
+def _whole_and_quarters(chip: Pixels) -> list[NDArray[np.float64]]:
     rows, columns = chip.shape[0] // 2, chip.shape[1] // 2
-    whole = chip[::8, ::8].astype(np.float64)
-    return [whole, *(part[::8, ::8].astype(np.float64) for part in _parts(chip, rows, columns))]
-
-
-def _parts(chip: Pixels, rows: int, columns: int) -> list[Pixels]:
-    return [chip[:rows, :columns], chip[:rows, columns:], chip[rows:, :columns], chip[rows:, columns:]]
+    quarters = chip[:rows, :columns], chip[:rows, columns:], chip[rows:, :columns], chip[rows:, columns:]
+    return [part[::8, ::8].astype(np.float64) for part in (chip, *quarters)]

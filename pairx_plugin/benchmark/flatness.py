@@ -26,7 +26,7 @@ def measure_flatness(bench: Bench, progress: Progress) -> Row:
     total, done = sum(order), 0
     batch = min(Settings().batch_size, lengths[0] - 1)  # the shortest ranking has a candidate beyond its first batch
     costs: dict[int, list[float]] = {length: [] for length in lengths}
-    growth = list[float]()
+    growth, times = list[float](), list[float]()
 
     def told(_: int, __: PairExplanation) -> None:
         nonlocal done
@@ -37,7 +37,7 @@ def measure_flatness(bench: Bench, progress: Progress) -> Row:
     failures: dict[str, str] = {}
     progress(title, 0, total)
     for turn, length in enumerate(order):
-        times: list[float] = []
+        times.clear()
         pictures = bench.pictures("flatness", turn)
         query, candidates, model = pictures.query(), pictures.candidates(length), bench.fresh_model()
         try:

@@ -48,7 +48,7 @@ def measure_memory(bench: Bench, progress: Progress) -> Row:
         public=public,
         ratio=ratios(public, ours),
         figure=ours.median if ours else None,
-        wanted=Wanted(limit=3 * _GIGABYTE, aim=2 * _GIGABYTE, above=False) if bench.is_the_table_s else None,
+        wanted=Wanted(limit=3 * _GIGABYTE, aim=2 * _GIGABYTE, above=False) if bench.has_wanted_sizes else None,
         details={"processes": found, "kind": kind},
         notes=notes,
         failures=failures,

@@ -77,7 +77,7 @@ def row_of(
         public=spreads[1],
         ratio=ratio,
         figure=ratio.median if ratio else None,
-        wanted=wanted if bench.is_the_table_s else None,
+        wanted=wanted if bench.has_wanted_sizes else None,
         exactness=compare(pairs),
         stages={name: median_stages([run.stages for run in runs]) for name, runs in turns.runs.items() if runs},
         notes=notes,

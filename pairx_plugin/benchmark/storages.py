@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 import torch
 from torch import nn
 
-__all__ = ["device_peak", "live_storages", "network_storages", "weight_bytes"]
+__all__ = ["device_peak", "live_storages", "network_storages"]
 
 
 def device_peak(device: torch.device) -> int | None:
@@ -16,13 +16,8 @@ def device_peak(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
-def weight_bytes(network: nn.Module) -> int:
-    """Return the bytes of a network's parameters and buffers, shared ones once."""
-    return sum(network_storages(network).values())
-
-
 def network_storages(network: nn.Module) -> dict[int, int]:
-    """Return bytes by address of the storages of a network's parameters and buffers."""
+    """Return bytes by address of the storages of a network's parameters and buffers, shared ones once."""
     return _storages([*network.parameters(), *network.buffers()])
 
 

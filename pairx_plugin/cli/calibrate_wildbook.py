@@ -12,23 +12,27 @@ It begins with how many decisions there are, and ends at once where they are too
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..calibration import Calibration
 from ..errors import CalibrationRefused, PairXError
-from ..evaluation.calibrating import LEAST, LEAST_INDIVIDUALS, LEAST_OF_EACH, METHODS, JudgedPair, fit_calibration
+from ..evaluation.calibrating import LEAST, METHODS, JudgedPair, fit_calibration, missing_decisions
 from ..evaluation.calibration_page import write_calibration_page
+from ..hosts.wildbook.commands import command_parser, run_command, whole_number
 from ..hosts.wildbook.decided_pairs import HostPair, decided_pairs, decisions, in_proportion
 from ..hosts.wildbook.judged_pairs import JudgedHostPair, judge_pairs, model_of_pairs
 from ..hosts.wildbook.opening import OpenedHost, open_host, server_settings
 from ..hosts.wildbook.own_files import calibration_file
 from ..settings import Settings
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 __all__ = ["HostCalibration", "calibrate_host"]
 
@@ -115,14 +119,7 @@ def _check_enough(pairs: Sequence[HostPair], least: int, of: str = "") -> None:
     """Refuse too few decisions before any of them is explained, which takes about a second each."""
     n_same = sum(pair.same for pair in pairs)
     n_individuals = len({name for pair in pairs for name in (pair.individual, pair.other)})
-    share = min(LEAST_OF_EACH, max(1, least // 3))
-    wanted = [
-        (len(pairs), least, "decisions"),
-        (n_same, share, "confirmed pairs"),
-        (len(pairs) - n_same, share, "rejected pairs"),
-        (n_individuals, LEAST_INDIVIDUALS, "individuals"),
-    ]
-    missing = [f"{there} {what}, {needed} needed" for there, needed, what in wanted if there < needed]
+    missing = missing_decisions(n_same, len(pairs) - n_same, n_individuals, least, what="decisions")
     if missing:
         raise CalibrationRefused(
             f"there is too little to calibrate on{of}: {'; '.join(missing)}; confirm and reject more pairs on the "
@@ -148,40 +145,37 @@ def _as_judged(item: JudgedHostPair) -> JudgedPair:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pairx_plugin.cli.calibrate_wildbook", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--dbdir", required=True, help="folder of the host's database")
+    parser = command_parser("pairx_plugin.cli.calibrate_wildbook", __doc__)
     parser.add_argument("--species", default="", help="this species' pairs alone; else all that share a network")
     parser.add_argument("--layer", default="", help="layer to calibrate for; the one that queries take by default")
-    parser.add_argument("--pairs", type=_whole(20), default=1000, help="how many decided pairs are explained at most")
-    parser.add_argument("--least", type=_whole(10), default=LEAST, help="smallest number of decisions that is fitted")
+    parser.add_argument("--pairs", type=whole_number(20), default=1000, help="at most so many decided pairs")
+    parser.add_argument("--least", type=whole_number(10), default=LEAST, help="smallest number of decisions to fit")
     parser.add_argument("--method", choices=METHODS, default=METHODS[0], help="isotonic needs a thousand decisions")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="seed of the folds")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the folds")
     given = parser.parse_args(arguments)
-    try:
-        settings = server_settings()
-        if given.layer:
-            settings = dataclasses.replace(settings, layers=(given.layer,))
-        made = calibrate_host(
-            open_host(given.dbdir),
-            settings,
-            species=given.species,
-            most=given.pairs,
-            method=given.method,
-            least=given.least,
-            seed=given.seed,
-            tell=_tell,
-        )
-    except (PairXError, ImportError) as error:
-        sys.stderr.write(f"no calibration was made: {error}\n")
-        return 2
+    return run_command(lambda: _calibrate(given), "no calibration was made")
+
+
+def _calibrate(given: Namespace) -> None:
+    settings = server_settings()
+    if given.layer:
+        settings = dataclasses.replace(settings, layers=(given.layer,))
+    made = calibrate_host(
+        open_host(given.dbdir),
+        settings,
+        species=given.species,
+        most=given.pairs,
+        method=given.method,
+        least=given.least,
+        seed=given.seed,
+        tell=_tell,
+    )
     sys.stdout.write(_told(made))
     try:
         page = write_calibration_page(made.path.with_suffix(".html"), made.calibration)
         sys.stdout.write(f"reliability: {page}\n")
     except PairXError as error:
         sys.stderr.write(f"there is no page about it: {error}\n")
-    return 0
 
 
 def _told(made: HostCalibration) -> str:
@@ -199,16 +193,6 @@ def _told(made: HostCalibration) -> str:
     if not fitted.separates:
         lines.append("The figures do not tell confirmed from rejected pairs here; nothing will be re-ranked by them.")
     return "\n".join([*lines, f"calibration: {made.path}", ""])
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def whole(text: str) -> int:
-        number = int(text)
-        if number < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, not {number}")
-        return number
-
-    return whole
 
 
 def _tell(text: str) -> None:

@@ -25,7 +25,7 @@ from ..matching import mutual_nearest_neighbours
 from ..models.embedding import EmbeddingModel
 from ..models.layers import get_layer, suggest_layer
 from ..models.token_grids import to_map, token_layout
-from ..plausibility import assess
+from ..plausibility import Plausibility, assess
 from ..settings import Settings
 from .packages import scikit_learn, scipy
 
@@ -140,7 +140,7 @@ class NullSession:
         parts += [self._query.sha256, candidate.sha256] if self._null.by_pair else []
         return np.random.default_rng(list(hashlib.sha256(" ".join(parts).encode()).digest()))
 
-    def _assessed(self, matches: Matches, maps: tuple[Floats, ...], candidate: Chip) -> Any:
+    def _assessed(self, matches: Matches, maps: tuple[Floats, ...], candidate: Chip) -> Plausibility:
         sizes = _size(self._query), _size(candidate)
         grids = [(int(values.shape[0]), int(values.shape[1])) for values in maps]
         return assess(

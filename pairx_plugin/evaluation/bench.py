@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from ..chips import Chip
 from ..evidence import LayerEvidence, Matches, PairEvidence
-from ..explainers.base import RankedSession
+from ..explainers.base import QuerySession, RankedSession
 from ..layer_choice import settle_layers
 from ..models.embedding import EmbeddingModel
 from ..pipeline import find_explainer
 from ..pixels import Pixels, read_only
+from ..settings import Settings
 from .baselines import baseline_named
 from .pair_choice import EvaluationPair
 from .plan import Plan
@@ -71,8 +72,8 @@ class Bench:
         self.model, self.subject_set, self.plan = model, subject_set, plan
         self._entries = entries
         self._subjects = {subject.subject_id: subject for subject in subject_set.subjects}
-        self._sessions: OrderedDict[Any, Any] = OrderedDict()
-        self._explained: OrderedDict[Any, Explained] = OrderedDict()
+        self._sessions: OrderedDict[tuple[Any, ...], QuerySession] = OrderedDict()
+        self._explained: OrderedDict[tuple[Any, ...], Explained] = OrderedDict()
         self._randomised: dict[float, EmbeddingModel] = {}
         self._embeddings: OrderedDict[str, NDArray[np.float64]] = OrderedDict()
 
@@ -129,10 +130,10 @@ class Bench:
         variant: Variant,
         model: EmbeddingModel,
         query: Chip,
-        settings: Any,
+        settings: Settings,
         candidate: Chip,
         rivals: Sequence[Chip],
-    ) -> Any:
+    ) -> QuerySession:
         key = (variant.name, id(model), query.sha256, repr(settings.params()))
         if key in self._sessions:
             self._sessions.move_to_end(key)

@@ -26,6 +26,7 @@ __all__ = [
     "JudgedPair",
     "fit_calibration",
     "identities",
+    "missing_decisions",
 ]
 
 Floats = NDArray[np.float64]
@@ -131,17 +132,27 @@ def fit_calibration(
     )
 
 
-def _check_enough(pairs: Sequence[JudgedPair], least: int, n_left_out: int) -> None:
-    n_same = sum(pair.same for pair in pairs)
-    n_different, n_individuals = len(pairs) - n_same, len(_individuals(pairs))
+def missing_decisions(
+    n_same: int, n_different: int, n_individuals: int, least: int, *, what: str = "usable decisions"
+) -> list[str]:
+    """Return of what there is too little to calibrate on; empty where there is enough.
+
+    >>> missing_decisions(40, 10, 12, 100)
+    ['50 usable decisions, 100 needed', '10 rejected pairs, 30 needed']
+    """
     share = min(LEAST_OF_EACH, max(1, least // 3))
     wanted = [
-        (len(pairs) >= least, f"{len(pairs)} usable decisions, {least} needed"),
-        (n_same >= share, f"{n_same} confirmed pairs, {share} needed"),
-        (n_different >= share, f"{n_different} rejected pairs, {share} needed"),
-        (n_individuals >= LEAST_INDIVIDUALS, f"{n_individuals} individuals, {LEAST_INDIVIDUALS} needed"),
+        (n_same + n_different, least, what),
+        (n_same, share, "confirmed pairs"),
+        (n_different, share, "rejected pairs"),
+        (n_individuals, LEAST_INDIVIDUALS, "individuals"),
     ]
-    missing = [words for enough, words in wanted if not enough]
+    return [f"{there} {words}, {needed} needed" for there, needed, words in wanted if there < needed]
+
+
+def _check_enough(pairs: Sequence[JudgedPair], least: int, n_left_out: int) -> None:
+    n_same = sum(pair.same for pair in pairs)
+    missing = missing_decisions(n_same, len(pairs) - n_same, len(_individuals(pairs)), least)
     if missing:
         raise CalibrationRefused(
             f"there is too little to calibrate on: {'; '.join(missing)} ({n_left_out} decisions left out, as their "

@@ -1,4 +1,4 @@
-"""Small changes of a picture that should not change an explanation, and two that it should keep away from."""
+"""Small changes of a picture that should not change an explanation, and two that add what it should keep away from."""
 
 from __future__ import annotations
 

@@ -90,8 +90,8 @@ def choose_pairs(
         pair = _made(subjects, same[index], cosines, strata[0][index], seed)
         if place in kept:
             partner = _made(subjects, different[kept[place]], cosines, strata[1][kept[place]], seed)
-            others.append(_with(partner, pair.pair_id))
-            pair = _with(pair, partner.pair_id)
+            others.append(replace(partner, matched_with=pair.pair_id))
+            pair = replace(pair, matched_with=partner.pair_id)
         made.append(pair)
     return PairChoice(
         pairs=(*made, *others),
@@ -159,7 +159,3 @@ def _made(
         stratum=stratum,
         other_id=strangers[int(rng.integers(len(strangers)))] if strangers else "",
     )
-
-
-def _with(pair: EvaluationPair, partner: str) -> EvaluationPair:
-    return replace(pair, matched_with=partner)

@@ -1,4 +1,4 @@
-"""How thoroughly is evaluated."""
+"""How thorough an evaluation is: which measures it takes, on how many pairs, and how finely."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def summary_json(run: EvaluationRun, summary: Summary) -> dict[str, Any]:
 def _page(run: EvaluationRun, summary: Summary) -> str:
     templates = page_templates("pairx_plugin.evaluation", purpose="writing the report")
     measured = [figure for figure in FIGURES if any(cell.figure == figure.key for cell in summary.cells)]
-    known = [figure for figure in measured if any(_value(summary, run, figure, v.name) for v in run.variants)]
+    known = [figure for figure in measured if any(summary.value(v.name, figure.key) is not None for v in run.variants)]
     leading = [figure for figure in known if figure.key in summary.headlines]
     sections = list(dict.fromkeys(figure.section for figure in known))
     return templates.get_template("evaluation.html.j2").render(
@@ -101,10 +101,6 @@ def _page(run: EvaluationRun, summary: Summary) -> str:
         ],
         failures=[(name, Counter(messages).most_common()) for name, messages in run.failures.items()],
     )
-
-
-def _value(summary: Summary, run: EvaluationRun, figure: Figure, variant: str) -> bool:
-    return summary.value(variant, figure.key) is not None
 
 
 def _dots(run: EvaluationRun, summary: Summary, figure: Figure) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,9 +18,10 @@ from ..photographs import read_photograph
 from .data_source import DataSource
 from .subjects import Subject, SubjectSet, as_network_sees
 
-__all__ = ["csv_source", "find_source", "load_subjects"]
+__all__ = ["PER_INDIVIDUAL", "csv_source", "find_source", "load_subjects"]
 
 PER_INDIVIDUAL = 4
+"""Photographs of an individual at most."""
 _CHIP_SIDE = 1024
 
 
@@ -94,18 +94,7 @@ def load_subjects(
             continue
         seen = as_network_sees(model, [chip])[0]
         cut[annotation.annotation_id] = seen
-        subjects.append(
-            Subject(
-                subject_id=annotation.annotation_id,
-                name=str(annotation.name),
-                species=annotation.species or "",
-                viewpoint=annotation.viewpoint or "",
-                chip=seen,
-                mask=source.mask_of(annotation, seen),
-                words=source.words.get(annotation.annotation_id, frozenset()),
-                unsure=source.unsure.get(annotation.annotation_id, frozenset()),
-            )
-        )
+        subjects.append(_subject(source, annotation, seen))
     names = [subject.name for subject in subjects]
     if not any(names.count(name) > 1 for name in names):
         raise SettingsError(
@@ -122,10 +111,22 @@ def load_subjects(
     )
 
 
+def _subject(source: DataSource, annotation: Annotation, chip: Chip) -> Subject:
+    return Subject(
+        subject_id=annotation.annotation_id,
+        name=str(annotation.name),
+        species=annotation.species or "",
+        viewpoint=annotation.viewpoint or "",
+        chip=chip,
+        mask=source.mask_of(annotation, chip),
+        words=source.words.get(annotation.annotation_id, frozenset()),
+        unsure=source.unsure.get(annotation.annotation_id, frozenset()),
+    )
+
+
 def _cut(annotation: Annotation) -> Chip:
-    photograph: Any = read_photograph(annotation.image)
     return cut_chip(
-        photograph,
+        read_photograph(annotation.image),
         bbox=annotation.bbox,
         theta=annotation.theta,
         max_side=_CHIP_SIDE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -72,11 +72,7 @@ class SubjectSet:
     digest: str
     truth: Truth | None = None
     vocabulary: frozenset[str] = frozenset()
-    left_out: tuple[str, ...] = field(default=())
-
-    def by_id(self, subject_id: str) -> Subject:
-        """Return a subject."""
-        return next(subject for subject in self.subjects if subject.subject_id == subject_id)
+    left_out: tuple[str, ...] = ()
 
 
 def as_network_sees(model: EmbeddingModel, chips: Sequence[Chip]) -> list[Chip]:

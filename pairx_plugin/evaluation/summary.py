@@ -20,6 +20,7 @@ __all__ = ["Cell", "Summary", "Verdict", "summarise"]
 
 _PASS_RHO, _PASS_ABOVE, _PASS_IDENTITY = 0.2, 0.01, 0.95
 _FEW = 3
+_ECE = "attribute_ece"  # of all that was said together: no mean over pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +100,8 @@ class Summary:
 
 def summarise(run: EvaluationRun) -> Summary:
     """Put all results of a run together."""
-    cells: list[Cell] = []
-    for variant in run.variants:
-        name = variant.name
-        cells += [_cell(run, name, figure.key) for figure in FIGURES if figure.key != "attribute_ece"]
-        cells.append(_ece_cell(run, name))
+    cells = (_cell(run, variant.name, figure.key) for variant in run.variants for figure in FIGURES)
     kept = tuple(cell for cell in cells if cell.interval.n or cell.dropped)
-    order = {figure.key: place for place, figure in enumerate(FIGURES)}
-    names = {variant.name: place for place, variant in enumerate(run.variants)}
-    kept = tuple(sorted(kept, key=lambda cell: (names[cell.variant], order[cell.figure])))
     leading = _leading({cell.figure for cell in kept if cell.interval.value is not None})
     table = Summary(
         cells=kept,
@@ -131,6 +125,8 @@ def _leading(measured: Collection[str]) -> list[Figure]:
 
 
 def _cell(run: EvaluationRun, variant: str, figure: str) -> Cell:
+    if figure == _ECE:
+        return _ece_cell(run, variant)
     if figure.startswith(AUC):
         matched = couples(run, variant, figure.removeprefix(AUC))
         interval, dropped = auc_interval(matched.rows, seed=run.plan.seed), matched.dropped
@@ -155,7 +151,7 @@ def _ece_cell(run: EvaluationRun, variant: str) -> Cell:
     confidences, correct = _said(run, variant)
     value = calibration_error(confidences, correct)
     interval = Interval(value=value, low=None, high=None, n=len(correct), n_individuals=0)
-    return Cell(variant=variant, figure="attribute_ece", interval=interval)
+    return Cell(variant=variant, figure=_ECE, interval=interval)
 
 
 def _curves(run: EvaluationRun, variant: str) -> dict[str, list[float]]:

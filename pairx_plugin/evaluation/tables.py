@@ -36,14 +36,12 @@ def differences_csv(summary: Summary) -> str:
 
 def strata_csv(run: EvaluationRun) -> str:
     """Return a row for every variant, headline figure and stratum; none where there is but one stratum."""
-    return _csv(
-        _STRATA,
-        (
-            [cell.variant, cell.figure, cell.stratum, found.value, found.low, found.high, found.n, found.n_individuals]
-            for cell in by_stratum(run)
-            for found in (cell.interval,)
-        ),
-    )
+    rows: list[list[Any]] = []
+    for cell in by_stratum(run):
+        found = cell.interval
+        figures = [found.value, found.low, found.high, found.n, found.n_individuals]
+        rows.append([cell.variant, cell.figure, cell.stratum, *figures])
+    return _csv(_STRATA, rows)
 
 
 def pairs_csv(run: EvaluationRun) -> str:

@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .packages import scipy
 
-__all__ = ["WARPS", "Warp", "homography_warp", "similarity_warp", "spline_warp"]
+__all__ = ["WARPS", "Move", "Warp", "homography_warp", "similarity_warp", "spline_warp"]
 
 Floats = NDArray[np.float64]
 Size = tuple[int, int]
 Move = Callable[[Floats], Floats]
+"""From (n, 2) points to where they go."""
 
 _ROUNDS, _CLOSE = 60, 1e-3  # pixels
 

@@ -26,7 +26,7 @@ class Stop:
     """Tells an explainer when to end before it is done.
 
     Args:
-        cancelled: asked often, on the explaining thread: does nobody wait any more?
+        cancelled: tells whether nobody waits any more; asked often, on the explaining thread.
         seconds: how long the work may take from now on; 0 for no limit.
     """
 
@@ -91,7 +91,7 @@ class RankedSession(QuerySession, Protocol):
     """A session that looks at the whole ranking first, to compare a candidate with its rivals."""
 
     def see_ranking(self, candidates: Sequence[Chip]) -> None:
-        """Take note of all candidates whose chips could be had, in rank order; called once, before any is explained."""
+        """Take note of all candidates whose chips could be loaded, in rank order; called once, before the first."""
         ...
 
 

@@ -27,7 +27,7 @@ from ..models.embedding import EmbeddingModel
 from ..models.optional import import_optional
 from ..relevance.heads import Head, Heads, last_feature_map
 from ..settings import Settings
-from .maps_only import Clock, map_doubts, map_layer, same_picture
+from .maps_only import Clock, cosine, map_doubts, map_layer, same_picture
 from .own_options import choice, flag
 
 __all__ = ["BASELINES", "METHODS", "GradCam"]
@@ -100,7 +100,7 @@ class GradCamSession:
             )
             evidence.append(
                 PairEvidence(
-                    similarity=_cosine(query[0], side.unit[index]),
+                    similarity=cosine(query[0], side.unit[index]),
                     layers=layers,
                     seconds=clock.shared(len(candidates)),
                     doubts=self._doubts(chip, layers),
@@ -149,10 +149,6 @@ class GradCamSession:
             )
             doubts.append(Doubt(code="NULL_BASELINE", message=message, values={"method": METHODS[self.method]}))
         return (*doubts, *map_doubts(layers))
-
-
-def _cosine(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float(a.cpu().double() @ b.cpu().double())  # not every accelerator knows float64
 
 
 def _method(class_name: str) -> Any:

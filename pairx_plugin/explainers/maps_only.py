@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 from ..chips import Chip
 from ..evidence import Doubt, LayerEvidence, Matches
 
-__all__ = ["Clock", "map_doubts", "map_layer", "same_picture"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Clock", "cosine", "map_doubts", "map_layer", "same_picture"]
 
 _SIDES = ("query", "candidate")
 
@@ -48,6 +52,11 @@ def map_doubts(layers: Sequence[LayerEvidence]) -> list[Doubt]:
                 message = f"the map of the {_SIDES[side]} at layer '{layer.layer_key}' is zero all over"
                 doubts.append(Doubt(code=f"MAP_ZERO_{side}", message=message, values={"layer": layer.layer_key}))
     return doubts
+
+
+def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Return the cosine of two embeddings (D,) at length one."""
+    return float(a.cpu().double() @ b.cpu().double())  # not every accelerator knows float64
 
 
 def same_picture(query: Chip, candidate: Chip) -> list[Doubt]:

@@ -23,7 +23,7 @@ from ..models.embedding import EmbeddingModel
 from ..relevance.heads import Head, Heads, last_feature_map
 from ..settings import Settings
 from .attention_weights import WEIGHTS, attention_map, rank_correlation, side_weights
-from .maps_only import Clock, map_doubts, map_layer, same_picture
+from .maps_only import Clock, cosine, map_doubts, map_layer, same_picture
 from .own_options import choice, flag
 
 __all__ = ["MODES", "WEIGHTS", "Asked", "SimilarityAttention", "attention_map", "side_weights"]
@@ -125,7 +125,7 @@ class SimilarityAttentionSession:
             )
             evidence.append(
                 PairEvidence(
-                    similarity=_cosine(self._query_side.unit[0], side.unit[index]),
+                    similarity=cosine(self._query_side.unit[0], side.unit[index]),
                     layers=layers,
                     seconds=clock.shared(len(candidates)),
                     doubts=self._doubts(chip, layers, rivals[index], weights[index]),
@@ -207,10 +207,6 @@ class SimilarityAttentionSession:
             degenerate = _degenerate(weights[0], self._asked.weight)
             doubts += degenerate or [doubt for layer in layers for doubt in self._partnerless(layer)]
         return (*doubts, *map_doubts(layers))
-
-
-def _cosine(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float(a.cpu().double() @ b.cpu().double())  # not every accelerator knows float64
 
 
 def _degenerate(weights: torch.Tensor, weight: str) -> list[Doubt]:

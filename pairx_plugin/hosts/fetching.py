@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Union
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from ..errors import ChipFetchFailed, ChipForbidden, ChipNotFound, ChipTooLarge
+from ..errors import ChipError, ChipFetchFailed, ChipForbidden, ChipNotFound, ChipTooLarge
 
 __all__ = ["Reach", "fetch", "is_public", "shown_url"]
 
@@ -154,9 +154,9 @@ def _asked(parts: SplitResult, addresses: list[str], max_bytes: int, deadline: f
         if answer.status != 200:
             raise ChipFetchFailed(f"{url} answers {answer.status}")
         return _content(answer, url, max_bytes, deadline)
+    except ChipError:
+        raise
     except (OSError, http.client.HTTPException, ValueError) as error:
-        if isinstance(error, (ChipNotFound, ChipFetchFailed, ChipTooLarge)):
-            raise
         reason = "it takes too long" if time.monotonic() >= deadline else f"{type(error).__name__}: {error}"
         reason = "".join(part if part.isprintable() else " " for part in reason[:200])  # a server's own words
         raise ChipFetchFailed(f"{url} cannot be fetched: {reason.strip()}") from error
@@ -167,22 +167,26 @@ def _asked(parts: SplitResult, addresses: list[str], max_bytes: int, deadline: f
 
 def _content(answer: http.client.HTTPResponse, url: str, max_bytes: int, deadline: float) -> bytes:
     told = answer.getheader("Content-Length", "")
-    parts, size = [], int(told) if told.isascii() and told.isdigit() else 0
-    if size <= max_bytes:
-        size = 0
-        while size <= max_bytes:
-            if time.monotonic() >= deadline:
-                raise TimeoutError
-            part = answer.read(_PART)
-            if not part:
-                break
-            parts.append(part)
-            size += len(part)
-    if size > max_bytes:
-        raise ChipTooLarge(f"{url} has more than {max_bytes} bytes, which is the limit")
-    if told.isascii() and told.isdigit() and size < int(told):
+    promised = int(told) if told.isascii() and told.isdigit() else 0
+    _check_size(promised, url, max_bytes)
+    parts, size = [], 0
+    while True:
+        if time.monotonic() >= deadline:
+            raise TimeoutError
+        part = answer.read(_PART)
+        if not part:
+            break
+        parts.append(part)
+        size += len(part)
+        _check_size(size, url, max_bytes)
+    if size < promised:
         raise ChipFetchFailed(f"{url} broke off after {size} of {told} bytes")
     return b"".join(parts)
+
+
+def _check_size(size: int, url: str, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise ChipTooLarge(f"{url} has more than {max_bytes} bytes, which is the limit")
 
 
 def _connected(parts: SplitResult, addresses: list[str], deadline: float) -> http.client.HTTPConnection:

@@ -109,11 +109,11 @@ class PhotographGate:
         """
         uri = uri.strip()
         if _is_inline(uri):
-            self._inline_part(uri)
+            self._inline_data(uri)
         elif _is_url(uri):
             self._check_url(uri)
         elif not is_upload(uri):
-            self._path(uri)
+            self._places(uri)
 
     def read(self, uri: str) -> Photograph:
         """Return a photograph, upright.
@@ -152,7 +152,7 @@ class PhotographGate:
         """
         uri = uri.strip()
         if _is_inline(uri):
-            return self._decoded(uri)
+            return self._inline_content(uri)
         if _is_url(uri):
             self._check_url(uri)
             rules = self.rules
@@ -164,7 +164,8 @@ class PhotographGate:
             return sent
         return self._from_disk(uri)
 
-    def _inline_part(self, uri: str) -> str:
+    def _inline_data(self, uri: str) -> str:
+        """Return the base64 of a ``data:`` URI, which nobody has decoded yet."""
         if not self.rules.inline:
             raise ChipForbidden("photographs in data: URIs are not allowed here; name a file or a URL")
         header, comma, data = uri.partition(",")
@@ -174,8 +175,8 @@ class PhotographGate:
             raise ChipTooLarge(f"the photograph has more than {self.rules.max_bytes} bytes, which is the limit")
         return data
 
-    def _decoded(self, uri: str) -> bytes:
-        data = self._inline_part(uri)
+    def _inline_content(self, uri: str) -> bytes:
+        data = self._inline_data(uri)
         try:
             return base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError) as error:
@@ -191,11 +192,11 @@ class PhotographGate:
             raise ChipForbidden(f"no photograph is fetched from {host!r:.80} port {port}; {_NOT_ALLOWED}")
 
     def _reach(self, host: str, port: int) -> bool | None:
-        if any(_names(entry, host, port) for entry in self.rules.private_hosts):
+        if any(_allows(entry, host, port) for entry in self.rules.private_hosts):
             return True
-        return False if any(_names(entry, host, port) for entry in self.rules.url_hosts) else None
+        return False if any(_allows(entry, host, port) for entry in self.rules.url_hosts) else None
 
-    def _path(self, uri: str) -> list[Path]:
+    def _places(self, uri: str) -> list[Path]:
         """Return the places below the roots that a path may mean; nothing is looked up yet."""
         name = _file_name(uri)
         if not name or len(name) > _LONGEST or "\0" in name or not _encodable(name):
@@ -215,17 +216,17 @@ class PhotographGate:
         return places
 
     def _from_disk(self, uri: str) -> bytes:
-        for place in self._path(uri):
+        for place in self._places(uri):
             resolved = Path(os.path.realpath(place))
             if not any(resolved.is_relative_to(root) for root in self.rules.folders):
                 raise ChipForbidden(f"{uri!r:.80} lies in no folder that may be read; {_NOT_ALLOWED}")
-            found = _content(resolved, uri, self.rules.max_bytes)
+            found = _file_content(resolved, uri, self.rules.max_bytes)
             if found is not None:
                 return found
         raise ChipNotFound(f"there is no photograph {uri!r:.80}; check the path")
 
 
-def _content(path: Path, uri: str, max_bytes: int) -> bytes | None:
+def _file_content(path: Path, uri: str, max_bytes: int) -> bytes | None:
     """Return a file's content, None where there is none; what is no plain file is not even opened for long."""
     try:
         # Not blocking: opening a pipe would wait for its writer.
@@ -274,12 +275,16 @@ def _file_name(uri: str) -> str:
     return unquote(parts.path) if parts.netloc in ("", "localhost") else ""
 
 
-def _names(entry: str, host: str, port: int) -> bool:
-    """Whether an entry of the allow-list means a host and port."""
+def _allows(entry: str, host: str, port: int) -> bool:
+    """Return whether an entry of the allow-list means a host and port."""
     name, colon, wanted = entry.lower().rpartition(":")
     if not colon or "]" in wanted or not wanted.isdigit():
         name, wanted = entry.lower(), ""
     name, host = name.strip("[]"), host.lower().rstrip(".")
     ports = (int(wanted),) if wanted else _PORTS
-    same = host.endswith(name[1:]) and len(host) > len(name) - 1 if name.startswith("*.") else host == name
+    if name.startswith("*."):
+        below = name[1:]  # with its dot, so that other-example.org is not below example.org
+        same = host.endswith(below) and host != below
+    else:
+        same = host == name
     return bool(host) and same and port in ports

@@ -24,7 +24,6 @@ from pairx_plugin.hosts.wildbook.decided_pairs import decided_pairs  # noqa: E40
 from pairx_plugin.hosts.wildbook.explaining import figures_alone  # noqa: E402
 from pairx_plugin.hosts.wildbook.judged_pairs import judge_pairs, model_of_pairs  # noqa: E402
 from pairx_plugin.hosts.wildbook.opening import OpenedHost  # noqa: E402
-from pairx_plugin.hosts.wildbook.options import Reranking  # noqa: E402
 from pairx_plugin.hosts.wildbook.own_files import calibration_file, with_own_files  # noqa: E402
 from pairx_plugin.hosts.wildbook.reranking import plausibility_of  # noqa: E402
 from pairx_plugin.hosts.wildbook.shared_models import SharedModels  # noqa: E402
@@ -172,7 +171,7 @@ def test_settings_of_the_next_query_find_it_and_reranking_believes_it(made):
         (item,) = judge_pairs(
             made.host.plugin, made.host.ibs, model, [pair for pair in pairs if pair.same is same][:1], SETTINGS
         )
-        share = plausibility_of(annotate(dict(item.record), settings.calibration), Reranking())
+        share = plausibility_of(annotate(dict(item.record), settings.calibration))
         assert share > 0.6 if same else share < 0.4
 
 

@@ -90,7 +90,7 @@ def test_layers_says_what_each_mode_of_the_rules_finds(call: Callable[..., Any])
     corrected = found["corrected"]
     assert corrected["shared_sums"] == 8 and corrected["names"]["shared_sums"] == ["layer1.0", "layer4.1"]
     table = " ".join(call("layers", "timm:convnext_atto", "--input-size", "64").stdout.split())
-    assert "mode reference: none. mode 'reference' gives the public code's numbers, which knows no timm" in table
+    assert "mode reference: none. Mode 'reference' gives the public code's numbers, which knows no timm" in table
     assert "mode corrected: timm ConvNeXt; layer norms 17, shared sums 12." in table
 
 

@@ -27,3 +27,11 @@ def test_an_exception_closes_too_and_goes_on():
     with pytest.raises(KeyError), connection:
         raise KeyError("lost")
     assert connection.closed == 1
+
+
+def test_class_without_a_close_cannot_be_made():
+    class Careless(Closable):
+        pass
+
+    with pytest.raises(TypeError, match="close"):
+        Careless()

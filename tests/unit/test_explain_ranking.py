@@ -197,15 +197,17 @@ def test_candidate_on_which_the_network_gives_nan_fails_alone(miewid_network, pi
         pytest.param({"model": nn.Flatten().eval()}, UnsupportedArchitecture, "supported", id="architecture"),
         pytest.param({"model": "miewid"}, ModelError, "torch.nn.Module", id="no model"),
         pytest.param({"input_size": (0, 64)}, SettingsError, "size", id="size"),
+        pytest.param({"explainer": None}, SettingsError, "id such as 'pairx'", id="no explainer"),
+        pytest.param({"candidates": "c.jpg"}, ChipError, r"'c\.jpg'; give \[candidate\]", id="path for a list"),
+        pytest.param({"candidates": np.zeros((64, 64, 3), np.uint8)}, ChipError, "64, 64, 3", id="chip for a list"),
+        pytest.param({"candidates": None}, ChipError, "not None", id="no candidates"),
     ],
 )
 def test_what_makes_everything_impossible_is_raised(miewid_network, pictures, changes, error, says):
     query, candidate, *_ = pictures
-    arguments = dict(model=miewid_network, query=query, layer=LAYER, input_size=SIZE, k_colors=0)
-    arguments.update(changes)
-    model, query = arguments.pop("model"), arguments.pop("query")
+    arguments = dict(model=miewid_network, query=query, candidates=[candidate], layer=LAYER, input_size=SIZE)
     with pytest.raises(error, match=says):
-        explain_ranking(model, query, [candidate], **arguments)
+        explain_ranking(**{**arguments, "k_colors": 0, **changes})
 
 
 def test_network_in_training_mode_is_refused(miewid_network, pictures):

@@ -13,17 +13,16 @@ def record_of(ratio):
 
 
 def test_plausibility_is_the_calibrated_likelihood_ratio_as_a_share():
-    reranking = Reranking()
-    assert plausibility_of(record_of(4.0), reranking) == pytest.approx(0.8)
-    assert plausibility_of(record_of(1.0), reranking) == pytest.approx(0.5)
-    assert plausibility_of(record_of(0.25), reranking) == pytest.approx(0.2)
+    assert plausibility_of(record_of(4.0)) == pytest.approx(0.8)
+    assert plausibility_of(record_of(1.0)) == pytest.approx(0.5)
+    assert plausibility_of(record_of(0.25)) == pytest.approx(0.2)
 
 
 def test_pair_without_figures_keeps_its_score_whatever_the_calibration():
-    assert plausibility_of({"status": "failed"}, Reranking()) is None
-    assert plausibility_of({"status": "ready"}, Reranking()) is None
+    assert plausibility_of({"status": "failed"}) is None
+    assert plausibility_of({"status": "ready"}) is None
     unjudged = {"status": "ready", "plausibility": {"calibration": {"status": "not_assessed"}}}
-    assert plausibility_of(unjudged, Reranking()) is None
+    assert plausibility_of(unjudged) is None
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,7 @@ def test_pair_without_figures_keeps_its_score_whatever_the_calibration():
 def test_uncalibrated_plausibility_is_refused(calibration, words):
     figures = {"irm_rob": 1.0, "match_coverage": 1.0, "calibration": calibration}
     with pytest.raises(CalibrationRefused, match=words):
-        plausibility_of({"status": "ready", "plausibility": figures}, Reranking())
+        plausibility_of({"status": "ready", "plausibility": figures})
 
 
 def test_shortlist_is_mixed_the_rest_is_scaled_and_what_failed_keeps_its_score():

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...chips import Chip
+from ...evidence import AttributeEvidence
 from ..attribute_figures import average_precision, truth_of
 from ..bench import Bench
 from ..curves import pixel_ranks
@@ -33,45 +34,44 @@ def measure_attributes(bench: Bench, variant: Variant, pair: EvaluationPair) -> 
         return measured
     query, candidate = bench.pair(pair)
     found = bench.explain(variant, query.chip, candidate.chip, rivals=bench.rivals(pair))
-    given = getattr(found.evidence, "attributes", None) or ()
-    items = [item for item in given if getattr(item, "kind", "same") == "same"]
+    items = [item for item in found.evidence.attributes if item.kind == "same"]
     if not items:
-        abstained = bool(getattr(found.evidence, "abstained", False))
-        measured.drop(_NAMES, "ABSTAINED" if abstained else "NO_ATTRIBUTES")
+        measured.drop(_NAMES, "ABSTAINED" if found.evidence.abstained else "NO_ATTRIBUTES")
         return measured
     shared = query.words & candidate.words
     vocabulary = bench.subject_set.vocabulary - query.unsure - candidate.unsure
-    judged = [(item, truth_of(str(item.name), shared, vocabulary)) for item in items]
+    judged = [(item, truth_of(item.name, shared, vocabulary)) for item in items]
     known = [(item, truth) for item, truth in judged if truth is not None]
     if not known:
         measured.drop(_NAMES, "NAMES_UNKNOWN")
         return measured
-    scores = [_number(item.score) for item, _ in known]
+    scores = [item.score for item, _ in known]
     measured.put("attribute_ap", average_precision(scores, [truth for _, truth in known]), "NONE_SHARED")
     measured.put("attribute_top1", float(known[0][1]))
-    measured.details["said"] = [[_number(item.confidence), bool(truth)] for item, truth in known]
-    measured.details["top"] = str(items[0].name)
+    measured.details["said"] = [[float(item.confidence), truth] for item, truth in known]
+    measured.details["top"] = items[0].name
     _removal(bench, items, query.chip, candidate.chip, pair.pair_id, measured)
     _on_mark(bench, known[0][0], query, measured)
     return measured
 
 
-def _number(value: Any) -> float:
-    return float(value) if value is not None else 0.0
-
-
 def _removal(
-    bench: Bench, items: Sequence[Any], query: Chip, candidate: Chip, pair_id: str, measured: Measured
+    bench: Bench,
+    items: Sequence[AttributeEvidence],
+    query: Chip,
+    candidate: Chip,
+    pair_id: str,
+    measured: Measured,
 ) -> None:
     """Blur the fifth of the query that the first attribute lies on, and that of another one, and compare."""
-    first = getattr(items[0], "map_0", None)
+    first = items[0].map_0
     if first is None:
         measured.drop(("removal_effect",), "NO_MAP")
         return
-    others = [item.map_0 for item in items[1:] if getattr(item, "map_0", None) is not None]
+    others = [item.map_0 for item in items[1:] if item.map_0 is not None]
     rng = bench.rng("removal", pair_id)
     # without a second attribute a place is drawn: the first one's own map, rolled to somewhere else
-    other = others[int(rng.integers(len(others)))] if others else _rolled(np.asarray(first), rng)
+    other = others[int(rng.integers(len(others)))] if others else _rolled(first, rng)
     soft = blurred(query.pixels)
     size = (query.height, query.width)
     pictures = [np.where(_top(values, size)[..., None], soft, query.pixels) for values in (first, other)]
@@ -79,8 +79,8 @@ def _removal(
     measured.put("removal_effect", float(elsewhere - removed))
 
 
-def _top(values: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
-    ranks = pixel_ranks(np.asarray(values), size)
+def _top(values: NDArray[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+    ranks = pixel_ranks(values, size)
     leading: NDArray[np.bool_] = ranks < round(_REMOVED * ranks.size)
     return leading
 
@@ -90,12 +90,12 @@ def _rolled(values: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
     return np.roll(values, (int(rng.integers(1, max(2, rows))), int(rng.integers(1, max(2, cols)))), axis=(0, 1))
 
 
-def _on_mark(bench: Bench, item: Any, query: Subject, measured: Measured) -> None:
-    """Return how much more of the attribute's map lies on the mark that it names than on as large a random place."""
+def _on_mark(bench: Bench, item: AttributeEvidence, query: Subject, measured: Measured) -> None:
+    """Measure how much more of the attribute's map lies on the mark that it names than on as large a random place."""
     truth = bench.subject_set.truth
     marks = truth.marks(query) if truth is not None else {}
-    mask = next((mask for kind, mask in marks.items() if truth_of(str(item.name), {kind}, {kind})), None)
-    if mask is None or getattr(item, "map_0", None) is None:
+    mask = next((mask for kind, mask in marks.items() if truth_of(item.name, {kind}, {kind})), None)
+    if mask is None or item.map_0 is None:
         measured.drop(("attribute_mark_lift",), "NO_MARK_NAMED")
         return
     share = mass_share(item.map_0, mask)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...evidence import cell_points
+from ...evidence import Matches, cell_points
 from ..bench import Bench, Explained, with_pixels
 from ..correspondence import errors, grid_ceiling, pck
 from ..disturbances import jittered, pasted, with_background
@@ -15,7 +14,7 @@ from ..map_agreement import mass_share, sample_at, spearman
 from ..pair_choice import EvaluationPair
 from ..subjects import Subject
 from ..variants import Variant
-from ..warps import WARPS, Warp
+from ..warps import WARPS, Move, Warp
 from .measured import Measured
 
 __all__ = ["measure_correspondence"]
@@ -49,7 +48,7 @@ def measure_correspondence(bench: Bench, variant: Variant, pair: EvaluationPair)
 
 
 def _keypoints(
-    bench: Bench, found: Explained, move: Any, query: Subject, candidate: Subject, prefix: str, measured: Measured
+    bench: Bench, found: Explained, move: Move, query: Subject, candidate: Subject, prefix: str, measured: Measured
 ) -> None:
     """Judge the leading matches; those whose true end cannot be seen are wrong wherever they end."""
     names = [prefix + name for name in ("pck_05", "pck_10", "error", "visible", "ceiling_05", "ceiling_10")]
@@ -109,9 +108,7 @@ def _occluder(
         return
     ends = cell_points(matches.cells_1, found.layer.grid_1, query.size)
     measured.put("occluder_ends", float(mask[ends[:, 1].astype(int), ends[:, 0].astype(int)].mean()))
-    starts = cell_points(matches.cells_0, found.layer.grid_0, query.size).astype(np.float64)
-    away = pck(np.nan_to_num(errors(ends, warp.forward(starts)), nan=np.inf), query.size, 0.10)
-    measured.put("occluder_pck_10", away)
+    measured.put("occluder_pck_10", _right_share(found, matches, warp, query))
 
 
 def _background(
@@ -132,10 +129,15 @@ def _background(
     if not len(matches):
         measured.drop(("background_pck_10",), "NO_MATCHES")
         return
+    measured.put("background_pck_10", _right_share(found, matches, warp, query))
+
+
+def _right_share(found: Explained, matches: Matches, warp: Warp, query: Subject) -> float | None:
+    """Return the share of matches that end where the warp took their beginning, within 10 % of the longer side."""
     starts = cell_points(matches.cells_0, found.layer.grid_0, query.size).astype(np.float64)
     ends = cell_points(matches.cells_1, found.layer.grid_1, query.size)
-    away = np.nan_to_num(errors(ends, warp.forward(starts)), nan=np.inf)
-    measured.put("background_pck_10", pck(away, query.size, 0.10))
+    away = np.nan_to_num(errors(ends, warp.forward(starts)), nan=np.inf)  # a place that cannot be followed is wrong
+    return pck(away, query.size, 0.10)
 
 
 def _masses(found: Explained, query: Subject, candidate: Subject, measured: Measured) -> None:

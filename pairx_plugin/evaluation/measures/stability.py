@@ -98,8 +98,8 @@ def _same_attribute(name: str, found: Explained, again: Sequence[Explained], mea
 
 
 def _top_attribute(found: Explained) -> str | None:
-    named = next(iter(getattr(found.evidence, "attributes", ()) or ()), None)
-    return None if named is None else str(named.name)
+    named = found.evidence.attributes
+    return named[0].name if named else None
 
 
 def _unshifted(values: NDArray[np.float32], size: tuple[int, int]) -> Floats:

@@ -43,7 +43,7 @@ class AttributeLabel:
         concept: share of individuals whose similarity grows along the attribute; 0.5 where that might be chance.
         informativeness: how much it tells of the individual within a species, of what it could tell: I / H.
         n_positive, n_individuals: photographs and individuals that it was learnt from.
-        average_precision: on individuals that were left out, in [0, 1]; NaN-free, None where not measured.
+        average_precision: on individuals that were left out, in [0, 1]; None where it was not measured.
     """
 
     name: str
@@ -192,9 +192,9 @@ def read_head(path: Path) -> AttributeHead:
         if data["schema"] != SCHEMA:
             raise ModelError(f"{path.name!r} is of schema {data['schema']!r}, not {SCHEMA!r}; train the head again")
         return _head(data)
+    except ModelError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, ModelError):
-            raise
         raise ModelError(f"{path.name!r} is no attribute head: {type(error).__name__}: {error}") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +14,14 @@ from ...models.checks import check_evaluation_mode
 from ...models.embedding import EmbeddingModel
 from ...settings import Settings
 from ..base import Stop
-from ..maps_only import Clock, map_layer, same_picture
+from ..maps_only import Clock, cosine, map_layer, same_picture
+from .attribute_head import Reading
 from .finding_heads import find_head
 from .forward import Forward, Stopped
 from .learned_mask import learn_masks
 from .options import SaneOptions
 from .pictures import Picture
-from .ranking import name_attributes
+from .ranking import NamedAttributes, name_attributes
 
 __all__ = ["LAYER", "Sane", "SaneSession"]
 
@@ -95,8 +95,15 @@ class SaneSession:
             self._model, self.forward, chip, self.options, self._settings.seed, features=self.head is not None
         )
 
-    def _read(self, picture: Picture) -> Any:
+    def _read(self, picture: Picture) -> Reading | None:
         return None if self.head is None or picture.features is None else self.head.read(picture.features)
+
+    def _named(self, picture: Picture, maps: tuple[Map, Map] | None) -> NamedAttributes | None:
+        """Return the attributes that the head names, None without a head."""
+        query, candidate = self._query_reading, self._read(picture)
+        if self.head is None or query is None or candidate is None:
+            return None
+        return name_attributes(self.head, (query, candidate), maps or (None, None))
 
     def _saliency(self, candidate: Picture, stop: Stop) -> tuple[Map, Map]:
         query, options = self._query_picture, self.options
@@ -120,10 +127,8 @@ class SaneSession:
     def _evidence(
         self, chip: Chip, picture: Picture, maps: tuple[Map, Map] | None, seconds: dict[str, float]
     ) -> PairEvidence:
-        similarity = float(self._query_picture.embedding[0].double() @ picture.embedding[0].double())
-        named = None
-        if self.head is not None:
-            named = name_attributes(self.head, (self._query_reading, self._read(picture)), maps or (None, None))
+        similarity = cosine(self._query_picture.embedding[0], picture.embedding[0])
+        named = self._named(picture, maps)
         blank = np.zeros((self.options.cells, self.options.cells), np.float32)
         height, width = (int(length) for length in self._query_picture.tensor.shape[2:])
         layer = map_layer(LAYER, maps or (blank, blank), (height, width))

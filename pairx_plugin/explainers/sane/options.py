@@ -34,8 +34,8 @@ class SaneOptions:
             (learned mask), or ``auto``: the sliding window on a CPU, random masks on anything faster.
         reference: ``fixed``: the other picture is left as it is; ``paired``: it is masked as well, and the maps are
             averaged over its masked versions.
-        fill: what stands where a picture is hidden: itself ``blur``-red, its ``mean`` colour, or ``zero`` (the mean of
-            the data that the network was trained on).
+        fill: what stands where a picture is hidden: ``blur`` (the picture itself, blurred), ``mean`` (its mean colour)
+            or ``zero`` (the mean of the data that the network was trained on).
         masks: how many random masks; 0 for 2000 (RISE) or 1000 (LIME), on a CPU 400 or 200.
         cells: windows, mask cells or superpixels on each axis; 0 for 14, 8 and 7.
         window: side of a sliding window, as a share of the picture's.

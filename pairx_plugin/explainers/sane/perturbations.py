@@ -115,7 +115,7 @@ class SuperpixelModel:
     Args:
         picture: (H, W, 3) uint8 RGB, what the network sees.
         n: how many samples.
-        cells: superpixels on each axis, about.
+        cells: about how many superpixels on each axis.
         seed: of the random numbers.
         penalty: of the ridge regression.
     """

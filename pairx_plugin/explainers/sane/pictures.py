@@ -71,9 +71,10 @@ class Picture:
             Stopped: as :meth:`masked`.
         """
         assert self._perturbation is not None
-        towards = reference.double().mean(0)
-        similarity = (self.masked(stop).double() @ towards).cpu().numpy()
-        return self._perturbation.estimate(similarity, float(self.embedding[0].double() @ towards))
+        # moved to the CPU first: not every accelerator knows float64
+        towards = reference.cpu().double().mean(0)
+        similarity = (self.masked(stop).cpu().double() @ towards).numpy()
+        return self._perturbation.estimate(similarity, float(self.embedding[0].cpu().double() @ towards))
 
     def _batch(self, start: int, end: int) -> torch.Tensor:
         assert self._perturbation is not None

@@ -36,10 +36,9 @@ def superpixels(picture: NDArray[np.uint8], cells: int) -> NDArray[np.int64]:
     labels = (np.arange(h) * rows // h)[:, None] * columns + (np.arange(w) * columns // w)[None, :]
     for _ in range(_ROUNDS):
         labels = _nearest(labels, colours, places, tones, middles, reach)
-        counts = np.maximum(np.bincount(labels.ravel(), minlength=len(middles)), 1)
         flat = labels.ravel()
-        middles = _means(flat, places.reshape(-1, 2), counts, middles)
-        tones = _means(flat, colours.reshape(-1, 3), counts, tones)
+        middles = _means(flat, places.reshape(-1, 2), middles)
+        tones = _means(flat, colours.reshape(-1, 3), tones)
     return np.unique(labels, return_inverse=True)[1].reshape(h, w).astype(np.int64)
 
 
@@ -77,9 +76,9 @@ def _nearest(
 
 
 def _means(
-    labels: NDArray[np.int64], values: NDArray[np.float64], counts: NDArray[np.int64], before: NDArray[np.float64]
+    labels: NDArray[np.int64], values: NDArray[np.float64], before: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the mean of every label's values; one without any stays as it was."""
     sums = np.stack([np.bincount(labels, column, minlength=len(before)) for column in values.T], 1)
-    seen = np.bincount(labels, minlength=len(before)) > 0
-    return np.where(seen[:, None], sums / counts[:, None], before)
+    counts = np.bincount(labels, minlength=len(before))[:, None]
+    return np.where(counts > 0, sums / np.maximum(counts, 1), before)

@@ -116,10 +116,7 @@ def explain_rankings(
 def _explain(manager: ReviewManager, ranked: RankedQuery, request: ExplanationRequest) -> None:
     try:
         explanations = manager.explain(ranked, request)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # the manager isolates plugins; this is for what it may have missed
+    except (Exception, SystemExit) as error:  # the manager isolates plugins; this is for what it may have missed
         logger.exception("query %s: the hooks failed", ranked.query_id)
         failure = Failure(code="HOOKS_FAILED", message=f"the hooks failed: {_in_words(error)}")
         explanations = tuple(

@@ -88,7 +88,7 @@ class LocalHost(Closable):
 
     @property
     def annotations(self) -> tuple[Annotation, ...]:
-        """All readable annotations of the file, in its order; a photograph may still be unusable."""
+        """All readable annotations of the file, in its order; a photograph may still turn out to be unusable."""
         return self._prepare().table.annotations
 
     @property

@@ -61,19 +61,23 @@ def import_task(
     database.add_annotations(list(kept.values()))
     for position, query in enumerate(task.queries):
         free = query.query_id != UNNAMED and not database.has_query(query.query_id)
-        name = query.query_id if free else uuid.uuid4().hex
-        ranked = dataclasses.replace(
-            query,
-            query_id=name,
-            query=kept[query.query.annotation_id],
-            candidates=tuple(
-                dataclasses.replace(item, annotation=kept[item.annotation.annotation_id], score=item.score or 0.0)
-                for item in query.candidates
-            ),
-        )
+        ranked = _with_kept(query, query.query_id if free else uuid.uuid4().hex, kept)
         database.save_ranking(run_id, position, Ranking(ranked_query=ranked))
     database.finish_run(run_id, rank_1=None, mean_average_precision=None)
     return run_id
+
+
+def _with_kept(query: RankedQuery, query_id: str, kept: Mapping[str, Annotation]) -> RankedQuery:
+    """Return a query under an id of its own, with the photographs that are kept and a score for every candidate."""
+    return dataclasses.replace(
+        query,
+        query_id=query_id,
+        query=kept[query.query.annotation_id],
+        candidates=tuple(
+            dataclasses.replace(item, annotation=kept[item.annotation.annotation_id], score=item.score or 0.0)
+            for item in query.candidates
+        ),
+    )
 
 
 def _annotations(query: RankedQuery) -> list[Annotation]:

@@ -105,8 +105,8 @@ class LocalReviewSource(Closable):
 
     def query(self, task_id: str, query_id: str) -> ReviewQuery | None:
         """Return a query of a run."""
-        run, task = self._run(task_id), self.task(task_id)
-        if run is None or task is None or query_id not in {item.query_id for item in task.queries}:
+        run = self._run(task_id)
+        if run is None or query_id not in {item.query_id for item in self._task(run).queries}:
             return None
         match = self._database.get_match(query_id)
         return ReviewQuery(

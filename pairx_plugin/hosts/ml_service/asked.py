@@ -13,10 +13,11 @@ from ...review.failures import ApiFailure
 from ...settings import AUTO_LAYER
 from .configuration import BATCH
 
-__all__ = ["VIEWS", "Asked", "AskedPair", "Place", "asked_pairs", "extra_fields"]
+__all__ = ["MOST_DRAWN", "VIEWS", "Asked", "AskedPair", "Place", "asked_pairs", "extra_fields"]
 
 VIEWS = ("only_colors", "only_lines", "lines_and_colors")
-_MOST = 99
+MOST_DRAWN = 99
+"""Lines, or colours, that a request may ask for."""
 _LONG = 300
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -41,8 +42,8 @@ class Asked(BaseModel):
     layer_key: Optional[str] = Field(
         default=None, description="the model's own, backbone.blocks.3 of MiewID, if none; auto: chosen by this service"
     )
-    k_lines: int = Field(default=20, json_schema_extra={"minimum": 0, "maximum": _MOST})
-    k_colors: int = Field(default=5, json_schema_extra={"minimum": 0, "maximum": _MOST})
+    k_lines: int = Field(default=20, json_schema_extra={"minimum": 0, "maximum": MOST_DRAWN})
+    k_colors: int = Field(default=5, json_schema_extra={"minimum": 0, "maximum": MOST_DRAWN})
     algorithm: str = Field(default="pairx", description="id of an explainer that is installed here")
     output: Literal["images", "records", "both"] = Field(default="images", description="what the answer holds")
     layer_keys: list[str] = Field(
@@ -126,8 +127,8 @@ def _check(asked: Asked) -> None:
             message = f"{name} has {len(getattr(asked, name))} images; {BATCH} may be asked for at once"
             raise ApiFailure(422, "BATCH_TOO_LARGE", message, field=name)
     for name in ("k_lines", "k_colors"):
-        if not 0 <= getattr(asked, name) <= _MOST:
-            raise _wrong(f"{name} is {getattr(asked, name)}; it must be 0 to {_MOST}", name)
+        if not 0 <= getattr(asked, name) <= MOST_DRAWN:
+            raise _wrong(f"{name} is {getattr(asked, name)}; it must be 0 to {MOST_DRAWN}", name)
     if asked.visualization_type not in VIEWS:
         raise _wrong(
             f"there is no view {asked.visualization_type!r:.60}; choose from: {', '.join(VIEWS)}", "visualization_type"

@@ -143,14 +143,18 @@ def _with_less(
     settings: Settings,
     cancelled: Callable[[], bool],
 ) -> tuple[PairExplanation, tuple[dict[str, Any], ...]]:
-    """Explain one pair again with what was held let go, then with ever fewer colours; where told to end, the first."""
-    colours = settings.k_colors
-    explanation: PairExplanation | None = None
-    while explanation is None or (_short_of_memory(explanation) and colours > 1 and not cancelled()):
-        colours = colours if explanation is None else colours // 2
+    """Explain one pair again with what was held let go, then with ever fewer colours until memory suffices."""
+
+    def again(k_colors: int, before: PairExplanation) -> PairExplanation:
         gc.collect()  # tensors in cycles with their graph go, and their memory with them
-        smaller = dataclasses.replace(settings, k_colors=colours, batch_size=1)
-        explanation = next(_explanations(model, [pair], explainer, smaller, cancelled), explanation or first)
+        smaller = dataclasses.replace(settings, k_colors=k_colors, batch_size=1)
+        return next(_explanations(model, [pair], explainer, smaller, cancelled), before)
+
+    colours = settings.k_colors
+    explanation = again(colours, first)
+    while _short_of_memory(explanation) and colours > 1 and not cancelled():
+        colours //= 2
+        explanation = again(colours, explanation)
     if _short_of_memory(explanation) or colours == settings.k_colors:
         return explanation, ()
     message = f"Memory was short: {colours} of {settings.k_colors} matches were carried back to pixels."

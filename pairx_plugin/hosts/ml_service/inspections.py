@@ -23,13 +23,12 @@ from ...review.services import address
 from .answers import Inspection, failures
 from .asked import Asked
 from .bodies import answered, asked_of, check_kind, has_body
-from .routes import Desk, asked_body, desk_of, json_answer
+from .routes import CLIENT_LEFT, Desk, asked_body, desk_of, json_answer, json_response
 from .turns import Cancelled, Ticket
 
 __all__ = ["Inspections", "router"]
 
 _KEPT_BYTES = 64_000_000
-_CLIENT_LEFT = 499
 _ROOT = ("api", "v3", "match-inspection")
 _PATH = "/api/v3/match-inspection/{match_result_id}/{prospect_annotation_id}"
 _FAILURES = failures(400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504)
@@ -88,21 +87,21 @@ async def inspect(request: Request, match_result_id: _Id, prospect_annotation_id
     """Return the inspection of a pair: 200 where it is kept, 201 where it was made from the body."""
     key = match_result_id, prospect_annotation_id
     if not has_body(request):
-        return _answer(_body(request, key, _kept(request, key)), 200)
+        return json_response(_body(request, key, _kept(request, key)))
     check_kind(request)
     desk = desk_of(request)
     try:
         body, status = await answered(request, desk.turns, partial(_found_or_made, request, key))
     except Cancelled:
-        return Response(status_code=_CLIENT_LEFT)
-    return _answer(body, status)
+        return Response(status_code=CLIENT_LEFT)
+    return json_response(body, status)
 
 
 @router.get(_PATH, response_model=Inspection, responses=failures(400, 401, 404, 422))
 async def inspection(request: Request, match_result_id: _Id, prospect_annotation_id: _Id) -> Response:
     """Return an inspection that is kept."""
     key = match_result_id, prospect_annotation_id
-    return _answer(_body(request, key, _kept(request, key)), 200)
+    return json_response(_body(request, key, _kept(request, key)))
 
 
 @router.get(
@@ -166,7 +165,3 @@ def _body(request: Request, key: tuple[str, str], kept: Kept) -> bytes:
         "labels": ["matchInspectionPairx"],
     }
     return json_answer({"success": True, "asset": asset, "explanation": dict(kept.record)})
-
-
-def _answer(body: bytes, status: int) -> Response:
-    return Response(body, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -11,16 +11,17 @@ from fastapi import APIRouter, Request, Response
 
 from ...errors import PairXError
 from .answers import ExplainAnswer, Health, Offer, Sent, failures
-from .asked import VIEWS
+from .asked import MOST_DRAWN, VIEWS
 from .bodies import answered, asked_of, check_kind
 from .configuration import BATCH
 from .explain_service import ExplainService
 from .refusals import refusal_of
 from .turns import Cancelled, Ticket, Turns
 
-__all__ = ["Desk", "asked_body", "desk_of", "explain_router", "json_answer", "router"]
+__all__ = ["CLIENT_LEFT", "Desk", "asked_body", "desk_of", "explain_router", "json_answer", "json_response", "router"]
 
-_CLIENT_LEFT = 499  # nobody reads it; the log of requests shows it
+CLIENT_LEFT = 499
+"""Status of an answer that nobody reads; the log of requests shows it."""
 _FAILURES = failures(400, 401, 403, 408, 413, 422, 429, 500, 502, 503, 504)
 
 _UPLOAD = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -65,10 +66,10 @@ async def explain(request: Request) -> Response:
         return json_answer(desk.service.answer(asked, ticket).to_json())
 
     try:
-        content = await answered(request, desk.turns, work)
+        answer = await answered(request, desk.turns, work)
     except Cancelled:
-        return Response(status_code=_CLIENT_LEFT)
-    return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
+        return Response(status_code=CLIENT_LEFT)
+    return json_response(answer)
 
 
 @explain_router.post(
@@ -93,8 +94,8 @@ async def send_photograph(request: Request) -> Response:
     try:
         answer = await answered(request, desk.turns, work)
     except Cancelled:
-        return Response(status_code=_CLIENT_LEFT)
-    return Response(answer, 201, media_type="application/json", headers={"Cache-Control": "no-store"})
+        return Response(status_code=CLIENT_LEFT)
+    return json_response(answer, 201)
 
 
 @router.get("/health", response_model=Health, responses=failures(400))
@@ -123,8 +124,8 @@ async def explainers(request: Request) -> dict[str, Any]:
         "limits": {
             "pairs": BATCH,
             "views": list(VIEWS),
-            "k_lines": 99,
-            "k_colors": 99,
+            "k_lines": MOST_DRAWN,
+            "k_colors": MOST_DRAWN,
             "seconds": desk.turns.time_limit,
             "photograph_bytes": rules.max_bytes,
             "photograph_pixels": rules.max_pixels,
@@ -137,6 +138,11 @@ async def explainers(request: Request) -> dict[str, Any]:
 def json_answer(body: dict[str, Any]) -> bytes:
     """Return a body as JSON without NaN; several megabytes of pictures are better not written on the event loop."""
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def json_response(body: bytes, status: int = 200) -> Response:
+    """Return what :func:`json_answer` wrote as an answer that nobody keeps."""
+    return Response(body, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _model(service: ExplainService, name: str) -> dict[str, Any]:

@@ -150,11 +150,6 @@ class Turns:
             if not ticket.begun:
                 self._leave(ticket)
 
-    async def run(self, work: Callable[[Ticket], T], gone: Callable[[], Awaitable[bool]]) -> T:
-        """Do the work of a request that is here already; for the rest, see :meth:`work_out`."""
-        with self.room() as ticket:
-            return await self.work_out(ticket, work, gone)
-
     async def work_out(self, ticket: Ticket, work: Callable[[Ticket], T], gone: Callable[[], Awaitable[bool]]) -> T:
         """Do the work in a thread, and return what it returns.
 

@@ -19,6 +19,7 @@ __all__ = [
     "ANSWER_KEY",
     "ANSWER_SCHEMA",
     "AnswerCollector",
+    "PICTURE_RULE",
     "absence",
     "answer",
     "picture_url",

@@ -10,7 +10,6 @@ that network and those settings and for no other.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import logging
 import sys
@@ -19,8 +18,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import HostError, PairXError
+from ...errors import HostError
 from ...settings import AUTO_LAYER
+from .commands import command_parser, run_command, whole_number
 from .decided_pairs import HostPair, decided_pairs, in_turns, named_pairs
 from .explaining import HostModel, load_host_model
 from .inputs import host_chip
@@ -29,6 +29,8 @@ from .own_files import layer_choice_file
 from .shared_models import SharedModels
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from ...layer_choice import LayerFindings
     from ...layer_sweep import DecidedPair
 
@@ -100,28 +102,30 @@ def _shown(ibs: Any, plugin: Any, model: HostModel, pairs: Sequence[HostPair]) -
 
 
 def _main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pairx_plugin.hosts.wildbook.choose_layer", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--dbdir", required=True, help="folder of the host's database")
+    parser = command_parser("pairx_plugin.hosts.wildbook.choose_layer", __doc__)
     parser.add_argument("--species", default="", help="species whose pairs are measured; that of most pairs by default")
     parser.add_argument("--names", action="store_true", help="annotations of one name count as confirmed pairs")
-    parser.add_argument("--pairs", type=int, default=40, help="how many confirmed and rejected pairs at most, each")
+    parser.add_argument("--pairs", type=whole_number(1), default=40, help="at most so many pairs of either kind")
     parser.add_argument("--layer", action="append", default=[], help="a layer to choose from; may be repeated")
     given = parser.parse_args(arguments)
-    try:
-        host = open_host(given.dbdir)
-        findings, path = choose_layer(
-            host.ibs, host.plugin, host.models,
-            species=given.species, names=given.names, most=given.pairs, layers=given.layer,
-        )
-    except (PairXError, ImportError) as error:
-        sys.stderr.write(f"no layer was chosen: {error}\n")
-        return 2
+    return run_command(lambda: _choose(given), "no layer was chosen")
+
+
+def _choose(given: Namespace) -> None:
+    host = open_host(given.dbdir)
+    findings, path = choose_layer(
+        host.ibs,
+        host.plugin,
+        host.models,
+        species=given.species,
+        names=given.names,
+        most=given.pairs,
+        layers=given.layer,
+    )
     for layer in findings.layers:
         rejected = "" if layer.rejected is None else f", rejected {layer.rejected:.2f}"
         sys.stdout.write(f"{layer.layer_key}: confirmed {layer.confirmed:.2f}{rejected}, score {layer.score:.2f}\n")
     sys.stdout.write(f"{findings.layer_key}: {findings.reason}.\nchoice: {path}\n")
-    return 0
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def _install(module: ModuleType) -> Installation:
         seams.undo()  # half a plugin would change configurations and explain nothing
         raise
     wbia = importlib.import_module("wbia")
-    installation = Installation(
+    return Installation(
         host=f"wbia {getattr(wbia, '__version__', 'of unknown version')}",
         plugin=f"{module.__name__} ({getattr(module, '__file__', None) or 'no file'})",
         attached=tuple(seams.done),
@@ -132,7 +132,6 @@ def _install(module: ModuleType) -> Installation:
         models=models,
         collector=collector,
     )
-    return installation
 
 
 def _server_options() -> dict[str, str]:

@@ -57,8 +57,7 @@ def told_explanation(
     if told is None:
         return None
     if record is not None:
-        found: Explanation = explanation_of(shelf, ranked, candidate, record)
-        return found
+        return explanation_of(shelf, ranked, candidate, record)
     failure = Failure(code="RECORD_MISSING", message="the explanation was made, and its record is not there any more")
     return Explanation.without_evidence(ranked, candidate, failure)
 

@@ -31,6 +31,7 @@ from .shelf import Shelf, plain_json
 __all__ = ["explanation_of", "key_of", "pair_record", "with_failure"]
 
 _FILES = ("calibration", "layer_choice")
+_SCORE_TOLERANCE = 0.01  # the host embeds in half precision where it can
 _OUTSIDE_OF_KEY = ("explain", "top_k", "batch_size", "time_budget")  # they change neither evidence nor pictures
 
 
@@ -105,7 +106,7 @@ def with_failure(record: Mapping[str, Any], failure: Failure) -> dict[str, Any]:
 
 def explanation_of(
     shelf: Shelf, ranked_query: RankedQuery, candidate: Candidate, record: Mapping[str, Any], *, read: bool = False
-) -> Any:
+) -> Explanation:
     """Return a kept record as the hook contract's explanation; its pictures are paths, and bytes if `read` is set."""
     query, duuid = ranked_query.query.annotation_id, candidate.annotation.annotation_id
     artifacts = []
@@ -173,9 +174,6 @@ def _bare_image(role: str, annotation: Annotation) -> dict[str, Any]:
         "bbox": annotation.bbox,
         "theta": annotation.theta,
     }
-
-
-_SCORE_TOLERANCE = 0.01  # the host embeds in half precision where it can
 
 
 def _score_doubts(ranked_query: RankedQuery, record: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ ours is no evidence against an animal. Where nothing could be explained, no scor
 Plausibility counts here only where it was calibrated on the host's own decisions (``python -m
 pairx_plugin.cli.calibrate_wildbook``, or a file that the option `pairx_calibration` names): figures in arbitrary units
 must not move a ranking, so without a calibration that fits the network, the layer and the settings, re-ranking is
-refused. The calibrated figure is the likelihood ratio as a share,
-ratio / (1 + ratio): 0.5 where such figures are as frequent among rejected pairs as among confirmed ones. It needs no
-stretching, so the host's `sigmoid_k` and `sigmoid_x0` are read and have no effect.
+refused. The calibrated figure is the likelihood ratio as a share, ratio / (1 + ratio): 0.5 where such figures are as
+frequent among rejected pairs as among confirmed ones. It needs no stretching, so the host's `sigmoid_k` and
+`sigmoid_x0` are read and have no effect.
 
 Source: wbia-plugin-miew-id:docs/plans/pairx-reranking.md, for the formula and the parameters.
 """
@@ -36,7 +36,7 @@ _REASONS = {
 }
 
 
-def plausibility_of(record: Mapping[str, Any], reranking: Reranking) -> float | None:
+def plausibility_of(record: Mapping[str, Any]) -> float | None:
     """Return a pair's calibrated plausibility in [0, 1]; None where it cannot be judged.
 
     Raises:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...review import Decision, Pair
 
-__all__ = ["ReviewRow", "append_row", "note_on_match", "rows_of"]
+__all__ = ["ReviewRow", "append_row", "decision_of", "note_on_match", "other_of", "rows_of"]
 
 _ID, _COUNT, _UUID = "review_rowid", "review_count", "review_uuid"
 _AID_1, _AID_2, _METADATA = "annot_1_rowid", "annot_2_rowid", "review_metadata_json"

@@ -194,7 +194,7 @@ class WildbookReviewSource:
             explanations=explanations,
             notes=complaints,
             links={item.annotation_id: link for item in _annotations(ranked) if (link := _link(item))},
-            failure=_failure(answer) if not ranked.candidates else None,
+            failure=_failure(answer),
         )
 
     def _chip(self, annotation: Annotation, model: HostModel) -> Chip:

@@ -158,9 +158,7 @@ class RankingStage:
         try:
             explainer = self._explainer(request, match, dataclasses.replace(options, settings=settings), model)
             records = explainer.judge()
-            plausibilities = {
-                position: plausibility_of(record, reranking) for position, record in zip(shortlist, records)
-            }
+            plausibilities = {position: plausibility_of(record) for position, record in zip(shortlist, records)}
             scores = reranked_scores(before, plausibilities, reranking)
             apply_scores(match, scores)
         except (Exception, SystemExit) as error:

@@ -35,8 +35,8 @@ def similarity_gradients(forward: Forward, pairs: Sequence[tuple[torch.Tensor, t
             ends = [forward.with_features(tensor.clone().requires_grad_()) for tensor in pair]
             cosine = (ends[0][0] * ends[1][0]).sum()
             gradients = torch.autograd.grad(cosine, [features for _, features in ends])
-            sums = torch.stack([gradient.double().sum((0, 2, 3)) for gradient in gradients])
-            found.append(sums.sum(0).cpu().numpy())
+            sums = torch.stack([gradient.cpu().double().sum((0, 2, 3)) for gradient in gradients])
+            found.append(sums.sum(0).numpy())
     return np.array(found).reshape(len(found), -1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -21,8 +21,8 @@ from .fitting import Fitted, fit_attribute
 from .informativeness import Pair, informativeness, naming_threshold, species_pairs
 from .labels import LabelledPhotograph, Name
 from .pooled_features import default_layer, pooled_features
-from .validation_pairs import concepts_of, ranked_pairs
 from .ranking_weights import CENTRE, tune_ranking
+from .validation_pairs import concepts_of, ranked_pairs
 
 __all__ = ["HeadReport", "TrainingPlan", "train_head"]
 
@@ -208,7 +208,7 @@ def _provenance(
         "sources": list(sources),
         "n_photographs": len(photographs),
         "n_individuals": len({photograph.individual for photograph in photographs}),
-        "plan": {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name != "layer"},
+        "plan": {name: value for name, value in asdict(plan).items() if name != "layer"},
         "penalties": {f"{group}:{name}": value for (group, name), value in penalties.items()},
         "versions": {"pairx-plugin": _version("pairx-plugin"), "scikit-learn": str(sklearn.__version__)},
     }

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["informativeness", "naming_threshold", "species_pairs"]
+__all__ = ["Pair", "informativeness", "naming_threshold", "species_pairs"]
 
 _LEAST_PAIRS = 10
 _LEAST_CONFIDENCE = 0.5

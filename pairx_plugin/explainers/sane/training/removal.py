@@ -35,5 +35,5 @@ def removal_effects(
     with torch.no_grad():
         hidden = forward.run(picture.tensor + (picture.fill - picture.tensor) * masks)
     whole = float((picture.embedding * other).sum())
-    drops: NDArray[np.float64] = whole - (hidden.double() @ other[0].double()).cpu().numpy()
+    drops: NDArray[np.float64] = whole - (hidden.cpu().double() @ other[0].cpu().double()).numpy()
     return drops
