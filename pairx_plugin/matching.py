@@ -28,12 +28,12 @@ def mutual_nearest_neighbours(
     Returns:
         Rows of the first (n,) int64 in ascending order, rows of the second (n,) int64, distances (n,) float64.
     """
-    wide_0, wide_1 = descriptors_0.double(), descriptors_1.double()
+    (wide_0, rows_0), (wide_1, rows_1) = _different_rows(descriptors_0), _different_rows(descriptors_1)
     squares_1 = wide_1.square().sum(1)
-    rows = max(1, _CHUNK_BYTES // (8 * max(1, len(wide_1))))
+    n_at_once = max(1, _CHUNK_BYTES // (8 * max(1, len(wide_1))))
     nearest_1, closest_0, smallest = [], [], []
-    for start in range(0, len(wide_0), rows):
-        part = wide_0[start : start + rows]
+    for start in range(0, len(wide_0), n_at_once):
+        part = wide_0[start : start + n_at_once]
         squared = part.square().sum(1, keepdim=True) + squares_1 - 2.0 * (part @ wide_1.T)
         nearest_1.append(_first_minimum(squared, 1)[1])
         least, row = _first_minimum(squared, 0)
@@ -45,7 +45,24 @@ def mutual_nearest_neighbours(
     here = torch.arange(len(wide_0), device=there.device)
     mutual = nearest_0[there] == here
     here, there = here[mutual], there[mutual]
-    return here, there, (wide_0[here] - wide_1[there]).norm(dim=1)
+    return rows_0[here], rows_1[there], (wide_0[here] - wide_1[there]).norm(dim=1)
+
+
+def _different_rows(descriptors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the first row of each group of equal ones, (n, C) float64, and which they are, (n,) int64, ascending.
+
+    Only these can be matched, since the first of equally near ones is taken; and where a product of matrices rounds two
+    equal rows differently, another one would seem to be nearer.
+    """
+    wide = descriptors.double()
+    rows = torch.arange(len(wide), device=wide.device)
+    if len(wide[:, 0].unique()) == len(wide):  # as good as always, unless parts of a picture are empty
+        return wide, rows
+    seen: dict[bytes, int] = {}
+    for row, values in enumerate((wide + 0.0).cpu().contiguous().numpy()):  # minus zero becomes zero
+        seen.setdefault(values.tobytes(), row)
+    rows = rows[list(seen.values())]
+    return wide[rows], rows
 
 
 def _first_minimum(values: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:

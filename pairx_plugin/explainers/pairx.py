@@ -26,13 +26,18 @@ from ..models.layers import get_layer, suggest_layer
 from ..plausibility import Plausibility, assess
 from ..relevance.composites.named import composite_named
 from ..relevance.encoded import LayerQuestion, at_layers_together
+from ..relevance.network.shadow import weights_signature
 from ..relevance.propagation import RelevanceModel
 from ..relevance.sides import Cells, Side, pixels_of
 from ..settings import Settings
 from .base import Stop
+from .pairx_doubts import doubts_of, out_of_memory, weights_changed, with_doubts
 from .pairx_numbers import cell_relevance, pair_seeds, pixel_seeds, strength
 
 __all__ = ["PairX", "PairXSession"]
+
+Pair = tuple[Side, Side]
+"""The query's side and that of a batch of candidates."""
 
 _MATCHES_ON_CPU, _MATCHES_ON_GPU = 5, 8
 
@@ -86,10 +91,11 @@ class PairXSession:
             last, self._last_side = self._last_side, None
             side, memory_ran_out = self._side(candidates, instead_of=last)
             del last
+            pair = self._query_beside(side), side
         if stop.reached():
             return
         with clock.stage("relevance"):
-            similarity, *maps = self._relevance(side, len(candidates))
+            similarity, *maps = self._relevance(pair, len(candidates))
             relevance_0, relevance_1 = (cell_relevance(part, self._settings) for part in maps)
         evidence = []
         for index, chip in enumerate(candidates):
@@ -98,19 +104,21 @@ class PairXSession:
                 for layer in self.layers:
                     with self._on(layer):
                         maps_here = relevance_0[layer][index], relevance_1[layer][index]
-                        found.append(self._lines(side, index, layer, *maps_here))
-            doubts = self._doubts(chip, found)
+                        found.append(self._lines(pair, index, layer, *maps_here))
+            doubts = doubts_of(self._query, chip, found)
             evidence.append(PairEvidence(similarity=float(similarity[index]), layers=tuple(found), doubts=doubts))
         if not self._settings.k_colors:
-            yield from ((index, clock.on(item)) for index, item in enumerate(evidence))
+            late = self._late_doubts(pair)
+            yield from ((index, clock.on(with_doubts(item, late))) for index, item in enumerate(evidence))
             self._last_side = side
             return
         yield from ((index, clock.on(replace(item, missing=("pixels",)))) for index, item in enumerate(evidence))
-        shortfall = _out_of_memory() if self._memory_ran_out or memory_ran_out else None
+        shortfall = out_of_memory() if self._memory_ran_out or memory_ran_out else None
         for index, item in enumerate(evidence):
             with clock.stage("pixels"):
-                layers, shortfall = self._colours(side, index, item.layers, maps, stop, shortfall)
+                layers, shortfall = self._colours(pair, index, item.layers, maps, stop, shortfall)
             missing = ("pixels",) if shortfall is not None else ()
+            item = with_doubts(item, self._late_doubts(pair))
             yield index, clock.on(replace(item, layers=layers, missing=missing, shortfall=shortfall))
         self._last_side = side
 
@@ -131,11 +139,24 @@ class PairXSession:
                 raise
         return Side(self._relevance_model, tensor, self.layers, pixels=False), True
 
+    def _query_beside(self, side: Side) -> Side:
+        """Return the query's side, encoded anew where the host has changed its weights since."""
+        query_side = self._query_side
+        if query_side.encoded.weights != side.encoded.weights:
+            query_side, ran_out = self._side([self._query])
+            self._query_side, self._memory_ran_out = query_side, ran_out or self._memory_ran_out
+        return query_side
+
+    def _late_doubts(self, pair: Pair) -> tuple[Doubt, ...]:
+        """Return what can be said only when a pair's numbers are there: whether they are all of one network."""
+        weights = weights_signature(self._model.network)
+        return () if all(side.encoded.weights == weights for side in pair) else (weights_changed(),)
+
     def _relevance(
-        self, side: Side, n: int
+        self, pair: Pair, n: int
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Return the cosines (n,) and both sides' relevance, (n, C, h, w) by layer."""
-        query, candidates = self._query_side.encoded, side.encoded
+        query, candidates = (side.encoded for side in pair)
         cosine, seeds_0, seeds_1 = pair_seeds(query.embedding, candidates.embedding, self._settings)
         questions = [
             LayerQuestion(query, seeds_0, [0] * n),
@@ -146,13 +167,14 @@ class PairXSession:
 
     def _lines(
         self,
-        side: Side,
+        pair: Pair,
         index: int,
         layer: str,
         relevance_0: NDArray[np.float32],
         relevance_1: NDArray[np.float32],
     ) -> LayerEvidence:
-        feature_map_0 = self._query_side.encoded.feature_maps[layer][0]
+        query_side, side = pair
+        feature_map_0 = query_side.encoded.feature_maps[layer][0]
         feature_map_1 = side.encoded.feature_maps[layer][index]
         strengths = strength(relevance_0), strength(relevance_1)
         matches = match_cells(feature_map_0, feature_map_1, *strengths)
@@ -161,15 +183,15 @@ class PairXSession:
             relevance_0=relevance_0,
             relevance_1=relevance_1,
             matches=matches,
-            pixels_0=np.zeros((0, *self._query_side.size), np.float32),
+            pixels_0=np.zeros((0, *query_side.size), np.float32),
             pixels_1=np.zeros((0, *side.size), np.float32),
-            plausibility=self._assess(matches, *strengths, side.size),
+            plausibility=self._assess(matches, *strengths, pair),
             k_lines=self._settings.k_lines,
         )
 
     def _colours(
         self,
-        side: Side,
+        pair: Pair,
         index: int,
         layers: Sequence[LayerEvidence],
         maps: Sequence[dict[str, torch.Tensor]],
@@ -190,12 +212,12 @@ class PairXSession:
                 try:
                     part = slice(done, done + at_once)
                     with self._on(layer.layer_key):
-                        parts.append(self._pixels(side, index, layer.layer_key, leading, part, here))
+                        parts.append(self._pixels(pair, index, layer.layer_key, leading, part, here))
                     done += at_once
                 except Exception as error:
                     if not is_out_of_memory(error):
                         raise
-                    at_once, shortfall = at_once // 2, None if at_once > 1 else _out_of_memory()
+                    at_once, shortfall = at_once // 2, None if at_once > 1 else out_of_memory()
             if parts:
                 pixels_0, cut_off_0, pixels_1, cut_off_1 = (np.concatenate(part) for part in zip(*parts))
                 layer = replace(
@@ -205,13 +227,13 @@ class PairXSession:
         return tuple(coloured), shortfall
 
     def _pixels(
-        self, side: Side, index: int, layer: str, matches: Matches, which: slice, maps: Sequence[torch.Tensor]
+        self, pair: Pair, index: int, layer: str, matches: Matches, which: slice, maps: Sequence[torch.Tensor]
     ) -> tuple[NDArray[np.float32], ...]:
         """Return both sides' pixel maps of some matches, each followed by what was cut off."""
         asked = []
         for images, image, all_cells, relevance in (
-            (self._query_side, 0, matches.cells_0, maps[0]),
-            (side, index, matches.cells_1, maps[1]),
+            (pair[0], 0, matches.cells_0, maps[0]),
+            (pair[1], index, matches.cells_1, maps[1]),
         ):
             cells = all_cells[which]
             seeds = pixel_seeds(relevance, cells) if self._settings.mode == "corrected" else None
@@ -229,15 +251,16 @@ class PairXSession:
         matches: Matches,
         relevance_0: NDArray[np.float32],
         relevance_1: NDArray[np.float32],
-        size: tuple[int, int],
+        pair: Pair,
     ) -> Plausibility:
+        size_0, size_1 = (side.size for side in pair)
         steps = [
             (width / relevance.shape[1], height / relevance.shape[0])
-            for (height, width), relevance in ((self._query_side.size, relevance_0), (size, relevance_1))
+            for (height, width), relevance in ((size_0, relevance_0), (size_1, relevance_1))
         ]
         return assess(
-            points_0=cell_points(matches.cells_0, relevance_0.shape, self._query_side.size),
-            points_1=cell_points(matches.cells_1, relevance_1.shape, size),
+            points_0=cell_points(matches.cells_0, relevance_0.shape, size_0),
+            points_1=cell_points(matches.cells_1, relevance_1.shape, size_1),
             relevance=matches.relevance,
             relevance_map_0=relevance_0,
             relevance_map_1=relevance_1,
@@ -247,30 +270,6 @@ class PairXSession:
             k=max(1, self._settings.k_lines),
             seed=self._settings.seed,
         )
-
-    def _doubts(self, chip: Chip, layers: Sequence[LayerEvidence]) -> tuple[Doubt, ...]:
-        doubts = []
-        if chip.sha256 == self._query.sha256:
-            doubts.append(
-                Doubt(code="SAME_PICTURE", message="query and candidate are the same picture, so everything matches")
-            )
-        for layer in layers:
-            if not len(layer.matches):
-                doubts.append(_layer_doubt("NO_MATCHES", "no cells are each other's nearest", layer))
-            elif len(layer.matches) < 4:
-                doubts.append(_layer_doubt("FEW_MATCHES", "fewer than four matches agree with any pose", layer))
-            if not layer.relevance_0.any() or not layer.relevance_1.any():
-                doubts.append(_layer_doubt("RELEVANCE_ZERO", "no relevance reaches the layer", layer))
-        return tuple(doubts)
-
-
-def _layer_doubt(code: str, sentence: str, layer: LayerEvidence) -> Doubt:
-    values = {"layer": layer.layer_key, "matches": len(layer.matches)}
-    return Doubt(code=code, message=f"{sentence} (layer '{layer.layer_key}')", values=values)
-
-
-def _out_of_memory() -> Doubt:
-    return Doubt(code="OUT_OF_MEMORY", message="memory ran out before all colours were there; ask for fewer of them")
 
 
 class _Stages:

@@ -8,6 +8,7 @@ import torch
 
 from ..models.token_grids import to_map
 from .arithmetic.patches import Images, Patch
+from .network.precision import unlowered
 from .propagation import RelevanceModel
 
 __all__ = ["Balance", "LayerTotal", "balance_of"]
@@ -79,7 +80,7 @@ def balance_of(model: RelevanceModel, image: torch.Tensor, seed: torch.Tensor) -
     layers: list[LayerTotal] = []
     kept_back: dict[str, float] = {}
     total = float(seed.sum())
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), unlowered(image.device.type):
         for step in reversed(program.steps):
             patch = arrived.pop(step.node, None)
             if patch is None or step.rule is None:

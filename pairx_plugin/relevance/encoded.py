@@ -32,14 +32,15 @@ class Encoded:
         program: what ran.
         tape: what it left behind.
         images: (B, 3, H, W), that ran through it.
+        weights: signature of the host's weights before it, see :func:`.network.shadow.weights_signature`.
 
     Attributes:
         embedding: (B, D), the host's numbers.
         feature_maps: by layer key, (B, C, h, w), the host's numbers.
     """
 
-    def __init__(self, program: Program, tape: Tape, images: torch.Tensor) -> None:
-        self.program, self._tape = program, tape
+    def __init__(self, program: Program, tape: Tape, images: torch.Tensor, weights: tuple[Any, ...] = ()) -> None:
+        self.program, self._tape, self.weights = program, tape, weights
         self._empty = images.new_zeros((0, *images.shape[1:]))
         self._forgot = False
         self.embedding = tape.embedding
@@ -228,7 +229,7 @@ def _answer(question: CellQuestion, legs: Sequence[Leg], patches: Sequence[Patch
     shares = [torch.from_numpy(leg.ledger.cut_off).float() for leg in legs if leg.ledger is not None]
     for patch in patches:
         _checked(patch.values)
-    return CellAnswer(question.encoded, patches, torch.cat(shares) if shares else torch.zeros(0))
+    return CellAnswer(question.encoded, patches, torch.cat(shares) if shares else torch.zeros(0, device="cpu"))
 
 
 def _summed(patch: Patch) -> Patch:

@@ -20,7 +20,7 @@ from ..errors import LayerNotFound, ModelError, UnsupportedArchitecture
 from ..models.checks import cause_of, check_embeddings, check_evaluation_mode
 from ..models.fingerprint import named_tensors
 from ..models.layers import get_layer, is_map_of
-from .network.shadow import make_outline, make_twin
+from .network.shadow import buffers_apart, make_outline, make_twin
 
 __all__ = ["Head", "Heads", "last_feature_map"]
 
@@ -174,7 +174,8 @@ class Head:
             return hook
 
         with self._lock, _grad_mode(), _hooked((module, keep(key)) for key, module in self._modules.items()):
-            embedding = check_embeddings(self._twin(images), len(images))
+            with buffers_apart(self._twin):
+                embedding = check_embeddings(self._twin(images), len(images))
         _check_seen(self.layer_keys, nodes)
         return Heads(embedding, maps, nodes)
 
@@ -213,7 +214,7 @@ class Head:
         if end is not None:
             hooks.append((get_layer(self._twin, end), lambda module, inputs, output: ended.append(output)))
         images = torch.zeros((n_images, 3, *size), dtype=maps.dtype, device=maps.device)
-        with self._lock, torch.no_grad(), _hooked(hooks):
+        with self._lock, torch.no_grad(), _hooked(hooks), buffers_apart(self._twin):
             found = self._twin(images)
         return check_embeddings(ended[-1].flatten(1) if ended else found, len(maps))
 
@@ -241,7 +242,7 @@ def _hooked(hooks: Any) -> Iterator[None]:
 
 def _usable_twin(network: nn.Module) -> nn.Module:
     """Return a twin without inference tensors, which autograd would not keep."""
-    twin = make_twin(network)
+    twin = make_twin(network, in_place=True)
     for module in twin.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None and parameter.is_inference():

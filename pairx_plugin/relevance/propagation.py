@@ -7,6 +7,7 @@ it. The host's network is read only; see :mod:`.network.shadow`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,8 @@ from ..models.token_grids import to_map, token_layout
 from .composites.translation import default_composite
 from .encoded import Encoded
 from .network.architectures import find_backbone
-from .network.shadow import make_twin, usable, weights_signature
+from .network.precision import is_half, is_lowered, unlowered
+from .network.shadow import buffers_apart, make_twin, usable, weights_signature
 from .program.building import build_program
 from .program.canonization import canonize, check_touched
 from .program.steps import Program
@@ -33,8 +35,8 @@ class RelevanceModel:
     Args:
         network: the host's network, (B, 3, H, W) to (B, D). Its weights are shared, itself is never changed. When the
             host updates or swaps a weight, the next :meth:`forward` notices and prepares the network again. Where it
-            computes in half precision, relevance runs through a float32 copy; embeddings and feature maps stay those
-            of the host's own.
+            computes in half precision, relevance runs through a float32 copy; under autocast, without it. Embeddings
+            and feature maps stay those of the host's own either way.
         mode: rules for batch norms, sums and gates, see :func:`.program.canonization.canonize`.
         composite: a zennit composite; PAIR-X's EpsilonPlus where none is given.
         allow_uncanonized: explain a network on which nothing was canonised, see
@@ -52,7 +54,6 @@ class RelevanceModel:
         self.mode = mode
         self.allow_uncanonized = allow_uncanonized
         self._composite = default_composite(mode) if composite is None else composite
-        self._holds_copies = False  # known once a program is built
         self._prepared: tuple[tuple[Any, ...], dict[tuple[int, ...] | None, Program]] = (), {}
 
     def program(self, shape: Sequence[int]) -> Program:
@@ -62,18 +63,21 @@ class RelevanceModel:
             ModelError: the network returns something other than one tensor.
             UnsupportedArchitecture: no rules are known for the network, or it has no fixed steps.
         """
-        signature = weights_signature(self.network, values=self._holds_copies)
+        return self._program(shape, weights_signature(self.network))
+
+    def _program(self, shape: Sequence[int], signature: tuple[Any, ...]) -> Program:
         known_signature, known = self._prepared
         programs = known if signature == known_signature else {}
         program = programs.get(None) or programs.get(tuple(shape))
         if program is None:
-            twin = make_twin(self.network, torch.float32 if is_half(self.network) else None)
-            with torch.inference_mode(False), torch.no_grad():
+            device_type = next((tensor.device.type for tensor in self.network.parameters()), "cpu")
+            half = is_half(self.network)
+            twin = make_twin(self.network, torch.float32 if half else None)
+            with torch.inference_mode(False), torch.no_grad(), unlowered(device_type):
                 program = build_program(twin, canonize(twin, self.mode), self._composite, shape)
+            program = replace(program, lowered=program.lowered or half)
             if not self.allow_uncanonized:
                 check_touched(program.canonization)
-            if holds_copies(program, self.network) and not self._holds_copies:
-                self._holds_copies, signature = True, weights_signature(self.network, values=True)
             kept = dict(list(programs.items())[-_KEPT_PROGRAMS:])
             self._prepared = signature, {**kept, program.shape: program}  # at once: other threads see both or neither
         return program
@@ -100,34 +104,28 @@ class RelevanceModel:
             LayerNotFound: no such layer takes part in the forward pass.
             ModelError, UnsupportedArchitecture: see :meth:`program`.
         """
-        program = self.program(images.shape)
+        weights = weights_signature(self.network)
+        program = self._program(images.shape, weights)
         spare = instead_of.give_up() if instead_of is not None else {}
-        half = is_half(self.network)
-        full = usable(images).float() if half else usable(images)
-        encoded = Encoded(program, program.forward(full, layer_keys, pixels=pixels, spare=spare), full)
-        if half:
+        full = usable(images)
+        if program.lowered and is_half(self.network):
+            full = full.float()
+        tape = program.forward(full, layer_keys, pixels=pixels, spare=spare)
+        encoded = Encoded(program, tape, full, weights)
+        if program.lowered or is_lowered(images.device.type):
             encoded.embedding, encoded.feature_maps = _host_s_numbers(self.network, images, layer_keys)
         return encoded
-
-
-def holds_copies(program: Program, network: nn.Module) -> bool:
-    """Return whether a program computes with copies of weights, which go stale, and not with the host's own alone."""
-    return bool(program.canonization.merged) or program.canonization.conserves or is_half(network)
-
-
-def is_half(network: nn.Module) -> bool:
-    """Return whether a network computes in half precision, in which relevance would overflow."""
-    return any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in network.parameters())
 
 
 def _host_s_numbers(
     network: nn.Module, images: torch.Tensor, layer_keys: Sequence[str]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Return the embedding and the feature maps as the host's network has them, in its own precision."""
-    twin, found = make_twin(network), dict[str, torch.Tensor]()  # of this call alone, so that hooks on it meet nobody
-    for key in layer_keys:
-        twin.get_submodule(key).register_forward_hook(lambda _, __, output, key=key: found.update({key: output}))
-    with torch.no_grad():
+    twin = make_twin(network, in_place=True)  # of this call alone, so that hooks on it meet nobody
+    found: dict[str, torch.Tensor] = {}
+    for key in layer_keys:  # copies, over which no later step writes
+        twin.get_submodule(key).register_forward_hook(lambda _, __, out, key=key: found.update({key: out.clone()}))
+    with torch.no_grad(), buffers_apart(twin):
         embedding = twin(images)
     layout, size = token_layout(network), (int(images.shape[2]), int(images.shape[3]))
     for key, output in found.items():

@@ -33,6 +33,24 @@ def test_of_equals_the_first_is_taken():
     assert as_sets(here, there) == {(0, 0)}
 
 
+@pytest.mark.parametrize("n_0, n_1, n_different", [(225, 361, 1), (187, 139, 2), (441, 127, 5)])
+def test_of_equals_the_first_is_taken_wherever_it_lies(n_0, n_1, n_different):
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(n_different)
+    different = rng.normal(size=(n_different, 112)).astype(np.float32) * 10
+    sides = [different[rng.integers(0, n_different, n)] for n in (n_0, n_1)]  # as of pictures with empty parts
+    here, there, _ = mutual_nearest_neighbours(*map(torch.from_numpy, sides))
+    theirs = cv2.BFMatcher(cv2.NORM_L2, crossCheck=True).match(*sides)
+    assert as_sets(here, there) == {(match.queryIdx, match.trainIdx) for match in theirs}
+    assert here.tolist() == sorted(here.tolist()) and len(here) == n_different
+
+
+def test_zeros_of_either_sign_are_equal():
+    sides = torch.tensor([[0.0, 1.0], [-0.0, 1.0], [5.0, 5.0]]), torch.tensor([[0.0, -0.0], [-0.0, 1.0], [0.0, 1.0]])
+    here, there, distance = mutual_nearest_neighbours(*sides)
+    assert (here.tolist()[0], there.tolist()[0], distance.tolist()[0]) == (0, 1, 0.0)
+
+
 @pytest.mark.parametrize("chunk_bytes", [8 * 30, 8 * 30 * 7, 2**26], ids=["row by row", "seven rows", "at once"])
 def test_chunks_change_nothing(chunk_bytes, monkeypatch):
     generator = torch.Generator().manual_seed(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 
 import pytest
@@ -93,6 +94,22 @@ def test_twin_runs_a_patched_forward_on_its_own_children():
     x = torch.ones(1, 2)
     assert torch.equal(twin(x), x)
     assert not torch.equal(network(x), x)
+
+
+def test_twin_runs_a_forward_with_arguments_filled_in_on_its_own_children():
+    class Choosing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(2, 2)
+
+        def forward(self, x, times=1.0):
+            return times * self.inner(x)
+
+    network = Choosing()
+    network.forward = functools.partial(network.forward, times=3.0)
+    twin = make_twin(network)
+    twin.inner = nn.Identity()
+    assert torch.equal(twin(torch.ones(1, 2)), torch.full((1, 2), 3.0))
 
 
 def test_embeddings_on_other_threads_stay_identical(miewid_network, images):

@@ -36,14 +36,17 @@ _OF_INPUT = torch.tensor(
         [0, 4, 0, -5, 0, 1],
     ],
     dtype=torch.float64,
+    device="cpu",
 )
 _OF_WEIGHT = torch.tensor(
     [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]],
     dtype=torch.float64,
+    device="cpu",
 ).div_(24)
 _OF_OUTPUT = torch.tensor(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
     dtype=torch.float64,
+    device="cpu",
 )
 _INPUT, _WEIGHT, _OUTPUT = (torch.kron(one, one).float() for one in (_OF_INPUT, _OF_WEIGHT, _OF_OUTPUT))
 

@@ -148,12 +148,12 @@ def _mask_of_shift(size: Size, window: Size, shift: Size) -> torch.Tensor:
     of_window = pieces.reshape(size[0] // rows, rows, size[1] // columns, columns).transpose(1, 2)
     of_window = of_window.reshape(-1, rows * columns)
     apart = of_window[:, None] != of_window[:, :, None]
-    return torch.zeros(apart.shape).masked_fill(apart, _APART)
+    return torch.zeros(apart.shape, device=apart.device).masked_fill(apart, _APART)
 
 
 def _pieces(length: int, window: int, shift: int) -> torch.Tensor:
     """Return for each place of an axis which of three pieces it lies in; the last window holds two of them."""
-    piece = torch.zeros(length, dtype=torch.long)
+    piece = torch.zeros(length, dtype=torch.long, device="cpu")
     piece[length - window :] = 1
     piece[length - shift :] = 2
     return piece

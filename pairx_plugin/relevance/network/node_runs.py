@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-__all__ = ["computation", "constant", "of_sources"]
-
-_OUT_OF_PLACE = {operator.iadd: operator.add, operator.imul: operator.mul, operator.isub: operator.sub}
+__all__ = ["computation", "constant", "name_of", "of_sources"]
 
 
 def constant(twin: nn.Module, target: str) -> Callable[[], Any]:
@@ -23,19 +20,17 @@ def constant(twin: nn.Module, target: str) -> Callable[[], Any]:
 
 
 def computation(node: fx.Node) -> Callable[..., Any]:
-    """Return what a function or method node computes, never in place."""
+    """Return what a function or method node computes; none writes over a tensor, see :mod:`.overwriting`."""
     if node.op == "call_function":
-        target: Any = node.target
-        function = _OUT_OF_PLACE.get(target, target)
-        return _without_inplace(function) if "inplace" in node.kwargs else function
+        function: Callable[..., Any] = node.target  # type: ignore[assignment]
+        return function
     name = str(node.target)
-    if name.endswith("_") and not name.endswith("__"):
-        name = name[:-1]
     return lambda tensor, *args, **kwargs: getattr(tensor, name)(*args, **kwargs)
 
 
-def _without_inplace(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args, **kwargs: function(*args, **{**kwargs, "inplace": False})
+def name_of(node: fx.Node) -> str:
+    """Return the name of what a function or method node calls, or of a module node's module."""
+    return node.target if isinstance(node.target, str) else str(getattr(node.target, "__name__", node.target))
 
 
 def of_sources(node: fx.Node, run: Callable[..., Any]) -> Callable[..., torch.Tensor]:

@@ -7,6 +7,7 @@ threads would run into it. Here only the twin's modules are redirected, by attri
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,9 @@ import torch
 from torch import fx, nn
 
 from ...errors import ModelError, UnsupportedArchitecture
-from .shadow import make_outline
+from .overwriting import IN_PLACE_OPERATORS, Overwritten, out_of_place, refuse_torn_views, written_over
+from .precision import is_lowered, unlowered
+from .shadow import buffers_apart, is_in_place, make_outline
 
 __all__ = ["Trace", "trace"]
 
@@ -33,6 +36,7 @@ class Trace:
             something other than one tensor.
         owners: for each node, the name of the innermost module whose forward made it.
         sized: whether the network asked for a shape, so that the steps hold for images of that shape only.
+        lowered: whether the network computes a part of itself in lower precision (autocast), which its steps do not.
         shape_of: returns the shape of what a node computes, None where that is no tensor.
     """
 
@@ -40,6 +44,7 @@ class Trace:
     outputs: dict[str, list[fx.Node | None]]
     owners: dict[fx.Node, str] = field(repr=False)
     sized: bool = False
+    lowered: bool = False
     shape_of: Callable[[fx.Node], tuple[int, ...] | None] = field(default=lambda node: None, repr=False)
 
 
@@ -62,8 +67,9 @@ def trace(twin: nn.Module, is_leaf: Callable[[str, nn.Module], bool], shape: Seq
         for name, module in names.items():
             if not _parents(name) & leaves:  # what lies inside of a step is the step's own affair
                 redirect = tracer.as_step if name in leaves else tracer.as_container
-                module.__dict__["forward"] = redirect(name, module.forward)
-        return tracer.run(twin)
+                module.__dict__["forward"] = redirect(name, module)
+        with buffers_apart(twin), unlowered(tracer.device_type):
+            return tracer.run(twin, names)
     except ModelError:
         raise
     except Exception as error:  # whatever a host's forward may raise when it is handed stand-ins
@@ -88,7 +94,11 @@ def _parents(name: str) -> set[str]:
 
 
 class _StandIn(fx.Proxy):
-    """A tensor that is not there yet. Its shape is: it is read off an outline of the network."""
+    """A tensor that is not there yet. Its shape is: it is read off an outline of the network.
+
+    Attributes:
+        node: the step that made it, or the last that wrote over it.
+    """
 
     tracer: _TwinTracer
 
@@ -103,6 +113,16 @@ class _StandIn(fx.Proxy):
         return len(self.tracer.evaluated(self.node))
 
 
+def _written_by(name: str) -> Callable[[_StandIn, Any], Any]:
+    return lambda stand_in, other: stand_in.tracer.create_proxy(
+        "call_function", getattr(operator, name), (stand_in, other), {}
+    )
+
+
+for _name in IN_PLACE_OPERATORS:  # Python makes a new object of what has no such operator, under one of its names
+    setattr(_StandIn, f"__{_name}__", _written_by(_name))
+
+
 class _TwinTracer(fx.Tracer):
     def __init__(self, twin: nn.Module, shape: Sequence[int]) -> None:
         super().__init__()
@@ -115,11 +135,14 @@ class _TwinTracer(fx.Tracer):
         self.outline = make_outline(twin)
         self.values: dict[fx.Node, Any] = {}
         self.shape = tuple(shape)
+        self.lowered = False
+        self.device_type = next((tensor.device.type for tensor in twin.parameters()), "cpu")
+        self.overwritten: list[Overwritten] = []
         self.patched = [
             (module, module.__dict__["forward"]) for module in twin.modules() if "forward" in module.__dict__
         ]
 
-    def run(self, twin: nn.Module) -> Trace:
+    def run(self, twin: nn.Module, modules: dict[str, nn.Module]) -> Trace:
         image = self.create_proxy("placeholder", "image", (), {})
         result = twin(image)
         if not isinstance(result, fx.Proxy):
@@ -128,25 +151,38 @@ class _TwinTracer(fx.Tracer):
                 f"that its forward returns the embedding alone"
             )
         self.create_node("output", "output", (self.create_arg(result),), {})
-        return Trace(self.graph, self.outputs, self.owners, bool(self.values), self.shape_of)
+        refuse_torn_views(self.graph, modules, self.overwritten)
+        return Trace(self.graph, self.outputs, self.owners, bool(self.values), self.lowered, self.shape_of)
 
     def shape_of(self, node: fx.Node) -> tuple[int, ...] | None:
         value = self.evaluated(node)
         return tuple(value.shape) if isinstance(value, torch.Tensor) else None
 
-    def as_step(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def as_step(self, name: str, module: nn.Module) -> Callable[..., Any]:
+        overwrites = is_in_place(module) and type(module).__module__.startswith("torch.nn")
+
         def step(*args: Any, **kwargs: Any) -> Any:
-            return self._note(name, self.create_proxy("call_module", name, args, kwargs))
+            made = self.create_proxy("call_module", name, args, kwargs)
+            if overwrites and args and type(args[0]) is _StandIn:
+                made = self._written_over(args[0], made)
+            return self._note(name, made)
 
         return step
 
-    def as_container(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def as_container(self, name: str, module: nn.Module) -> Callable[..., Any]:
+        forward: Callable[..., Any] = module.forward
+
         def container(*args: Any, **kwargs: Any) -> Any:
             self.inside.append(name)
+            had = module.__dict__.get("inplace")
             try:
+                if is_in_place(module):  # as the host's does; its steps then say what they write over
+                    module.__dict__["inplace"] = True
                 return self._note(name, forward(*args, **kwargs))
             finally:
                 self.inside.pop()
+                if had is not None:
+                    module.__dict__["inplace"] = had
 
         return container
 
@@ -155,10 +191,22 @@ class _TwinTracer(fx.Tracer):
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *others: Any, **named: Any) -> Any:
         """Make a node for a call; where a call returns several parts of a tensor, one for each part."""
+        if kind not in ("call_function", "call_method"):
+            return super().create_proxy(kind, target, args, kwargs, *others, **named)
         name = target if kind == "call_method" else getattr(target, "__name__", None)
-        if kind in ("call_function", "call_method") and name in _SPLITS and isinstance(args[0], fx.Proxy):
+        if name in _SPLITS and isinstance(args[0], fx.Proxy):
             return self._parts(str(name), args, kwargs)
-        return super().create_proxy(kind, target, args, kwargs, *others, **named)
+        written = written_over(kind, target, args, kwargs)
+        if written is None:
+            return super().create_proxy(kind, target, args, kwargs, *others, **named)
+        instead = out_of_place(kind, target, args, kwargs)
+        return self._written_over(written, super().create_proxy(*instead, *others, **named))
+
+    def _written_over(self, stand_in: fx.Proxy, made: fx.Proxy) -> fx.Proxy:
+        """Let a stand-in stand for what was written over it."""
+        self.overwritten.append((made.node, stand_in.node))
+        stand_in.node = made.node
+        return stand_in
 
     def _parts(self, name: str, args: Any, kwargs: Any) -> tuple[Any, ...]:
         whole = self.evaluated(args[0].node)
@@ -209,4 +257,5 @@ class _TwinTracer(fx.Tracer):
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(*args, **kwargs)
         self.owners[node] = self.inside[-1]
+        self.lowered |= is_lowered(self.device_type)
         return node

@@ -26,6 +26,7 @@ from ..rules import conserving
 from ..rules.activations import function_gradient
 from ..rules.base import Rule
 from ..rules.conserving_linear import WholeZPlus
+from ..rules.image_steps import refuse_moved_images
 from ..rules.linear import LinearRule
 from ..rules.plain import Copy, Norm, Pass
 from .canonization import Canonization, follow
@@ -34,8 +35,8 @@ from .steps import Program, Step
 
 __all__ = ["build_program"]
 
-_ADDITIONS = frozenset({operator.add, operator.iadd, torch.add})
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_ADDITIONS = frozenset({operator.add, torch.add})
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 def build_program(
@@ -81,7 +82,7 @@ def build_program(
     image, *inner, output = traced.graph.nodes
     steps = tuple(builder.step(node) for node in inner)
     fixed = tuple(shape) if traced.sized else None
-    return Program(steps, image, output.args[0], traced.outputs, canonization, fixed)
+    return Program(steps, image, output.args[0], traced.outputs, canonization, fixed, traced.lowered)
 
 
 def _without_rules(twin: nn.Module) -> list[str]:
@@ -156,6 +157,7 @@ class _Builder:
     def _function(self, node: fx.Node, run: Callable[..., Any], carries: tuple[bool, ...]) -> Rule:
         if self.canonization.conserves:
             return conserving.rule_of_function(node, run, carries, bool(self.canonization.attention))
+        refuse_moved_images(node)
         return self._sum(node, carries) or function_gradient(node, of_sources(node, run), carries)
 
     def _sum(self, node: fx.Node, carries: tuple[bool, ...]) -> Rule | None:

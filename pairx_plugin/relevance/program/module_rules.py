@@ -46,7 +46,8 @@ class ModuleRules:
         self.modules, self.canonization = modules, canonization
         self.hooks = {name: hook for name, hook in hooks.items() if hook is not None}
         self.composite, self.context = composite, context
-        self.replaced = _replaced(canonization.merged.values(), modules)
+        self.replaced = _by_outer(_replaced(canonization.merged.values(), modules))
+        self.hooks_inside = _by_outer(self.hooks)
         for name, hook in self.hooks.items():
             if not callable(getattr(hook, "copy", None)) or not callable(getattr(hook, "register", None)):
                 raise UnsupportedArchitecture(
@@ -55,12 +56,12 @@ class ModuleRules:
 
     def module(self, key: str) -> nn.Module:
         """Return a module with its weights after canonisation."""
-        replaced = _inside(self.replaced, key)
+        replaced = self.replaced.get(key)
         return stand_in(self.modules[key], replaced) if replaced else self.modules[key]
 
     def touches(self, key: str) -> bool:
         """Return whether a batch norm was merged into a module, out of it, or inside of it."""
-        return bool(_inside(self.replaced, key))
+        return key in self.replaced
 
     def passes(self, key: str) -> bool:
         """Return whether the composite's hook for a module passes relevance on unchanged."""
@@ -77,7 +78,7 @@ class ModuleRules:
             UnsupportedArchitecture: hooks around what has rules of its own.
         """
         key = str(node.target)
-        hooks = _inside(self.hooks, key)
+        hooks = self.hooks_inside.get(key)
         if not hooks:
             return None
         rule = rule_of_hook(hooks[""], module) if "" in hooks else None
@@ -121,10 +122,14 @@ def _stacking(module: nn.Module) -> Callable[..., torch.Tensor]:
     return lambda *summands: module(torch.stack(summands, dim=-1))
 
 
-def _inside(by_name: Mapping[str, T], key: str) -> dict[str, T]:
-    """Return what there is for a module, under the empty name, and for those inside of it."""
-    found = {name[len(key) + 1 :]: value for name, value in by_name.items() if name.startswith(f"{key}.")}
-    return {"": by_name[key], **found} if key in by_name else found
+def _by_outer(by_name: Mapping[str, T]) -> dict[str, dict[str, T]]:
+    """Return for each module what there is for it, under the empty name, and for those inside of it."""
+    found: dict[str, dict[str, T]] = {name: {"": value} for name, value in by_name.items()}
+    for name, value in by_name.items():
+        parts = name.split(".")
+        for count in range(1, len(parts)):
+            found.setdefault(".".join(parts[:count]), {})[".".join(parts[count:])] = value
+    return found
 
 
 def _replaced(merges: Iterable[MergedBatchNorm], modules: Mapping[str, nn.Module]) -> dict[str, Tensors]:

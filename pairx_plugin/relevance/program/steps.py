@@ -15,6 +15,7 @@ from torch import fx
 
 from ...errors import LayerNotFound, ModelError, nearest
 from ..arithmetic.scratch import scratch
+from ..network.precision import unlowered
 from ..rules.base import Kept, Rule
 from .canonization import Canonization
 
@@ -70,6 +71,7 @@ class Program:
         layers: for each module, the nodes that it returned, one per call.
         canonization: what was found on the network.
         shape: (B, 3, H, W) that images must have; None where any will do.
+        lowered: whether the host computes this or a part of it in lower precision, which the steps do not.
     """
 
     steps: tuple[Step, ...]
@@ -78,6 +80,7 @@ class Program:
     layers: dict[str, list[fx.Node | None]]
     canonization: Canonization
     shape: tuple[int, ...] | None = None
+    lowered: bool = False
 
     def layer_node(self, key: str) -> fx.Node:
         """Return the node of a layer's output.
@@ -160,7 +163,7 @@ class Program:
         values: dict[fx.Node, Any] = {self.image: images}
         waiting = {node: len(node.users) for node in (self.image, *(step.node for step in self.steps))}
         outputs: dict[str, torch.Tensor] = {}
-        with scratch(), torch.inference_mode(False), torch.no_grad():
+        with scratch(), torch.inference_mode(False), torch.no_grad(), unlowered(images.device.type):
             for index, (step, run) in enumerate(zip(self.steps, runs)):
                 if spare:
                     spare.pop(step.node, None)

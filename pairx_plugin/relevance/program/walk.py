@@ -12,6 +12,7 @@ from torch import fx
 from ...errors import ModelError
 from ..arithmetic.patches import Patch
 from ..arithmetic.scratch import scratch
+from ..network.precision import unlowered
 from ..rules.linear import LinearRule
 from .steps import Program, Step, Tape
 
@@ -90,7 +91,9 @@ def carry(
     missing = set(targets)
     cuts = any(leg.ledger is not None and leg.ledger.tolerance > 0 for leg in legs)
     parts_of_tolerance = _parts_of_tolerance(program, legs[0].tape, start) if cuts else {}
-    with scratch(), torch.inference_mode(False), torch.no_grad():  # a host may be in inference mode
+    device_type = legs[0].relevance.values.device.type
+    # A host may be in inference mode, or in autocast.
+    with scratch(), torch.inference_mode(False), torch.no_grad(), unlowered(device_type):
         for step in reversed(program.steps):
             is_above = len(missing) == len(targets) and step.node not in missing
             if step.node in arrived[0]:

@@ -12,25 +12,25 @@ from torch import fx, nn
 
 from ...errors import UnsupportedArchitecture
 from ..attention.steps import AttentionStep, detached_norm
-from ..network.node_runs import of_sources
+from ..network.node_runs import name_of, of_sources
 from .base import Rule
 from .conserving_linear import WholeZPlus
-from .image_steps import ImageSum, Rearrangement, moves_images
+from .image_steps import ImageSum, Rearrangement, refuse_moved_images
 from .linear import ZPlus
 from .plain import Gradient, MaxPool, Norm, Pass
 from .sharing import PassTo, SharedMean, SharedProduct, SharedSum
 
 __all__ = ["bounded", "is_norm", "is_step", "is_sum", "rule_of_function", "rule_of_module"]
 
-_SUMS = frozenset({"add", "add_", "iadd", "sub", "sub_", "isub"})
-_PRODUCTS = frozenset({"mul", "mul_", "imul", "multiply"})
-_QUOTIENTS = frozenset({"truediv", "itruediv", "div", "div_"})
+_SUMS = frozenset({"add", "sub"})
+_PRODUCTS = frozenset({"mul", "multiply"})
+_QUOTIENTS = frozenset({"truediv", "div"})
 _MEANS = frozenset({"mean", "sum", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool1d"})
 _MAXIMA = frozenset({"max_pool2d", "adaptive_max_pool2d", "amax"})
 # Values change, places stay, and what comes out is made of what was there: activations, norms of fixed statistics.
 _IN_PLACE = frozenset({
-    "relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "hardswish", "hardsigmoid",
-    "sigmoid", "tanh", "softplus", "clamp", "clamp_", "clamp_min", "pow", "sqrt", "dropout", "normalize", "batch_norm",
+    "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "hardswish", "hardsigmoid",
+    "sigmoid", "tanh", "softplus", "clamp", "clamp_min", "pow", "sqrt", "dropout", "normalize", "batch_norm",
     "layer_norm", "group_norm", "contiguous", "clone", "to", "float", "double", "half", "type_as",
 })  # fmt: skip
 # Places change, values stay.
@@ -44,7 +44,7 @@ _NORMS = ("LayerNorm", "RmsNorm", "RMSNorm", "GroupNorm")
 
 def is_sum(node: fx.Node) -> bool:
     """Return whether a node adds or subtracts."""
-    return _name(node) in _SUMS
+    return name_of(node) in _SUMS
 
 
 def rule_of_function(
@@ -61,14 +61,10 @@ def rule_of_function(
     Raises:
         UnsupportedArchitecture: no rule here conserves relevance in it.
     """
-    name = _name(node)
+    name = name_of(node)
     n_carrying = sum(carries)
     step = of_sources(node, run)
-    if moves_images(node, name):
-        raise UnsupportedArchitecture(
-            f"the step '{node}' ({name}) works along the batch, so that it has no rule; steps that keep images apart "
-            f"have: use another explainer (list them with `pairx-plugin hooks`)"
-        )
+    refuse_moved_images(node)
     if name in _SUMS:
         coefficients = _coefficients(node)
         if proportional and set(coefficients) == {1.0}:
@@ -140,15 +136,9 @@ def is_norm(module: nn.Module) -> bool:
     return any(base.__name__ in _NORMS for base in type(module).__mro__)
 
 
-def _name(node: fx.Node) -> str:
-    if isinstance(node.target, str):
-        return node.target
-    return str(getattr(node.target, "__name__", node.target))
-
-
 def _coefficients(node: fx.Node) -> list[float]:
     """Return what each source of a sum is multiplied by."""
-    second = -1.0 if _name(node).startswith(("sub", "isub")) else 1.0
+    second = -1.0 if name_of(node) == "sub" else 1.0
     factors = zip(node.args, (1.0, second * float(node.kwargs.get("alpha", 1.0))))  # type: ignore[arg-type]
     total = dict.fromkeys(node.all_input_nodes, 0.0)
     for source, factor in factors:

@@ -14,10 +14,11 @@ from torch import fx
 
 from ...errors import UnsupportedArchitecture
 from ..arithmetic.patches import Patch
+from ..network.node_runs import name_of
 from .base import Kept, Stabilizer
 from .plain import Gradient, NormSum
 
-__all__ = ["ImageSum", "Rearrangement", "moves_images"]
+__all__ = ["ImageSum", "Rearrangement", "refuse_moved_images"]
 
 _DEFAULT_DIM = {"stack": 0, "cat": 0, "concat": 0, "flatten": 0}
 _BY_DIM = frozenset({
@@ -70,12 +71,23 @@ class Rearrangement(Gradient):
         return super().keep(inputs, output)
 
 
-def moves_images(node: fx.Node, name: str) -> bool:
-    """Return whether a step works along the first dimension, where the images of a batch lie.
+def refuse_moved_images(node: fx.Node) -> None:
+    """Raise where a function or method works along the first dimension, where the images of a batch lie.
 
     Relevance belongs to one image, and rules take the first dimension for the batch. What a step does to it can be seen
     by its arguments alone: two images and two parallel branches have one shape.
+
+    Raises:
+        UnsupportedArchitecture: it does.
     """
+    if _moves_images(node, name_of(node)):
+        raise UnsupportedArchitecture(
+            f"the step '{node}' ({name_of(node)}) works along the batch, so that it has no rule; steps that keep "
+            f"images apart have: use another explainer (list them with `pairx-plugin hooks`)"
+        )
+
+
+def _moves_images(node: fx.Node, name: str) -> bool:
     if name == "getitem":
         index = node.args[1]
         first = index[0] if isinstance(index, tuple) and index else index

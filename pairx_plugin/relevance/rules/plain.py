@@ -90,6 +90,16 @@ class Gradient(Rule):
     def __init__(self, step: Callable[..., torch.Tensor], carries: Sequence[bool] = (True,)) -> None:
         self.step, self.carries = step, tuple(carries)
 
+    def keep(self, inputs: tuple[Any, ...], output: torch.Tensor) -> Kept:
+        rows = [len(value) for value, carries in zip(inputs, self.carries) if carries]
+        if rows != [len(output)] * len(rows):
+            raise UnsupportedArchitecture(
+                f"a step turns {rows[0]} rows into {len(output)}, so that images change places with something else, "
+                f"and has no rule; steps that keep the batch as the first dimension have: use another explainer (list "
+                f"them with `pairx-plugin hooks`)"
+            )
+        return Kept(inputs)
+
     def propagate(self, patch: Patch, kept: Kept) -> Sequence[Patch | None]:
         return self._spread(patch, self._pull_back(patch.values, patch.images, kept))
 
@@ -98,7 +108,7 @@ class Gradient(Rule):
         if "replay" not in kept.cache:
             with torch.enable_grad():
                 inputs = [
-                    value.detach().requires_grad_() if carries else usable(value)
+                    value.detach().requires_grad_(value.is_floating_point()) if carries else usable(value)
                     for value, carries in zip(kept.inputs, self.carries)
                 ]
                 output = self.step(*inputs)
@@ -109,11 +119,15 @@ class Gradient(Rule):
     def _pull_back(self, relevance: torch.Tensor, images: Images, kept: Kept) -> list[torch.Tensor]:
         leaves, output = self._replay(kept)
         pulled = [relevance.new_zeros((len(relevance), *leaf.shape[1:])) for leaf in leaves]
+        if not output.requires_grad:  # comparisons, say, have no gradient
+            return pulled
+        taking = [(leaf, into) for leaf, into in zip(leaves, pulled) if leaf.requires_grad]
         for rows, of_images in images.rounds:
             seed = torch.zeros_like(output)
             seed[of_images] = relevance[rows].to(output.dtype)
-            gradients = torch.autograd.grad(output, leaves, seed, retain_graph=True, allow_unused=True)
-            for into, gradient in zip(pulled, gradients):
+            wanted = [leaf for leaf, _ in taking]
+            gradients = torch.autograd.grad(output, wanted, seed, retain_graph=True, allow_unused=True)
+            for (_, into), gradient in zip(taking, gradients):
                 if gradient is not None:
                     into[rows] = gradient[of_images].to(into.dtype)
         return pulled
