@@ -68,7 +68,7 @@ class Preprocessing:
         """
         chips = [_checked_chip(chip, index) for index, chip in enumerate(pixels)]
         if not chips:
-            return torch.zeros((0, 3, *self.input_size))
+            return torch.zeros((0, 3, *self.input_size), device="cpu")
         if self.custom is not None:
             return _stacked([_checked_output(self.custom(chip), index) for index, chip in enumerate(chips)])
         resized = np.stack([resize_pixels(chip, self.input_size) for chip in chips])
@@ -114,7 +114,7 @@ class Preprocessing:
 
     @staticmethod
     def _column(values: tuple[float, ...]) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1)
+        return torch.tensor(values, dtype=torch.float32, device="cpu").view(1, 3, 1, 1)
 
 
 def _checked_chip(chip: Any, index: int) -> np.ndarray:

@@ -31,7 +31,9 @@ def test_permuting_candidates_permutes_the_explanations(miewid_network, make_tex
     for place, index in enumerate(order):
         assert permuted[place].explanation_id == straight[index].explanation_id
         assert cells(permuted[place]) == cells(straight[index])
-        np.testing.assert_array_equal(permuted[place].layers[0].pixels_1, straight[index].layers[0].pixels_1)
+        # Cells of the query that an earlier candidate asked for are in another product: the last bit may differ.
+        found, expected = (one.layers[0].pixels_1 for one in (permuted[place], straight[index]))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * expected.max())
 
 
 @FEW

@@ -210,6 +210,14 @@ def test_what_makes_everything_impossible_is_raised(miewid_network, pictures, ch
         explain_ranking(**{**arguments, "k_colors": 0, **changes})
 
 
+@pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="PyTorch 2.0 or later")
+def test_default_device_of_the_host_is_left_to_the_host(miewid_network, pictures, explanations):
+    query, *candidates = pictures
+    with torch.device("meta"):
+        found = explain_ranking(miewid_network, query, candidates, layer=LAYER, input_size=SIZE)
+    assert [item.evidence.similarity for item in found] == [item.evidence.similarity for item in explanations]
+
+
 def test_network_in_training_mode_is_refused(miewid_network, pictures):
     query, candidate, *_ = pictures
     miewid_network.train()

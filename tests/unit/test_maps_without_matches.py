@@ -124,7 +124,7 @@ def test_words_of_maps_alone_in_every_language(chips, plain, signed, tag):
 
 
 @pytest.mark.parametrize("tag", LANGUAGES)
-def test_every_doubt_of_these_explainers_has_a_sentence_in_every_language(tag):
+def test_every_doubt_of_explainers_has_a_sentence_in_every_language(tag):
     values = {
         "layer": "conv", "correlation": 0.99, "spread": 0.012, "rank": 3, "method": "EigenCAM", "power": 2.5,
         "residual": 2e-6,
@@ -134,7 +134,7 @@ def test_every_doubt_of_these_explainers_has_a_sentence_in_every_language(tag):
     for code in (
         "MAP_ZERO_0", "MAP_ZERO_1", "WEIGHTS_DEGENERATE", "SHOWS_DIFFERENCES", "NO_RIVAL", "ONE_RIVAL", "CONTRASTED",
         "PARTNER_HARDLY_COUNTS",
-        "NULL_BASELINE", "POOLING_LINEARISED", "SUM_INEXACT",
+        "NULL_BASELINE", "POOLING_LINEARISED", "SUM_INEXACT", "WEIGHTS_CHANGED",
     ):
         assert f"DOUBT_{code}" in say.table, f"{code} is not in {tag}"
         sentence = say.known(f"DOUBT_{code}", values, "")
