@@ -9,6 +9,10 @@ import pytest
 EXPECT = pytest.importorskip("playwright.sync_api").expect
 
 
+def shown_tints(page, kind):
+    return page.locator(f'.tint[data-kind="{kind}"]:not([visibility=hidden])')
+
+
 def state(page):
     return page.locator("#state .state")
 
@@ -43,7 +47,7 @@ def test_lines_come_first_and_colours_after(serve, open_page):
     page.click("label[for=view-colours]")
     EXPECT(page.locator("#no-colours")).to_be_visible()
     server.source.gate.set()
-    EXPECT(page.locator('.tint[data-kind="pixel"]:not([visibility=hidden])')).to_have_count(10)
+    EXPECT(shown_tints(page, "pixel")).to_have_count(10)
     EXPECT(page.locator("#no-colours")).to_be_hidden()
     EXPECT(page.locator("#state")).to_be_empty()
 
@@ -131,7 +135,30 @@ def test_part_of_an_explanation_is_shown_as_such_when_its_time_is_up(serve, open
     page.click("#retry")
     EXPECT(page.locator("#evidence")).to_have_attribute("aria-busy", "false")
     EXPECT(page.locator("#state")).to_be_empty()
-    EXPECT(page.locator('.tint[data-kind="pixel"]:not([visibility=hidden])')).to_have_count(10)
+    EXPECT(shown_tints(page, "pixel")).to_have_count(10)
+
+
+def test_colours_that_were_missing_for_one_pair_are_shown_for_the_next(serve, open_page):
+    page = open_page(serve({1: "lines", 5: "stuck"}))
+    page.click("label[for=view-colours]")
+    EXPECT(shown_tints(page, "intermediate")).to_have_count(2)  # all that there is without colours
+    page.click("#candidate-5")
+    EXPECT(state(page)).to_have_class(re.compile("state-running"))  # nothing yet, of either kind
+    page.click("#candidate-3")
+    EXPECT(shown_tints(page, "pixel")).to_have_count(10)
+
+
+def test_maps_that_were_chosen_stay_chosen_over_a_pair_without_colours(serve, open_page):
+    page = open_page(serve({2: "lines"}))
+    page.click("label[for=view-colours]")
+    EXPECT(shown_tints(page, "pixel")).to_have_count(10)
+    page.select_option("#map-kind", "intermediate")
+    for rank in (2, 3):
+        page.click(f"#candidate-{rank}")
+        EXPECT(page.locator(f"#candidate-{rank}")).to_have_attribute("aria-selected", "true")
+        EXPECT(shown_tints(page, "intermediate")).to_have_count(2)
+    EXPECT(page.locator(".tint[data-kind=pixel]")).to_have_count(10)  # they are there, and not shown
+    EXPECT(shown_tints(page, "pixel")).to_have_count(0)
 
 
 def test_lines_on_other_pixels_are_not_drawn(serve, open_page):

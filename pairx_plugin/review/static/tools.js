@@ -14,13 +14,13 @@ export class Tools {
     this.view = page.default_view; // never colours first
     this.count = prefer("count", 8);
     this.opacity = prefer("opacity", 60);
-    this.kind = "pixel";
+    this.wish = this.kind = "pixel"; // the maps that somebody chose, and those that are shown
     this.level = "medium";
     for (const name of VIEWS) byId(`view-${name}`).addEventListener("change", () => this.setView(name));
     for (const level of ["fine", "medium", "broad"]) byId(`level-${level}`).addEventListener("change", () => this.setLevel(level));
     byId("count").addEventListener("input", (event) => this.setCount(Number(event.target.value)));
     byId("opacity").addEventListener("input", (event) => this.setOpacity(Number(event.target.value)));
-    byId("map-kind").addEventListener("change", (event) => this.setKind(event.target.value));
+    byId("map-kind").addEventListener("change", (event) => this.showKind((this.wish = event.target.value)));
     byId("explainer").addEventListener("change", (event) => this.setExplainer(event.target.value));
     byId("zoom-in").addEventListener("click", () => this.zoom(1.5));
     byId("zoom-out").addEventListener("click", () => this.zoom(1 / 1.5));
@@ -88,7 +88,7 @@ export class Tools {
     if (aloud) announce(say("OPACITY_SHOWN", { value: this.opacity / 100 }));
   }
 
-  setKind(kind) {
+  showKind(kind) {
     this.kind = kind;
     byId("map-kind").value = kind;
     this.pair.set({ kind });
@@ -183,7 +183,7 @@ export class Tools {
     }
   }
 
-  /** Maps of links are there only if the explainer has links. */
+  /** Maps of links are there only if the explainer has links; what was chosen is shown again as soon as it is there. */
   showColours(job) {
     const maps = (job.record?.maps ?? []).filter((map) => map.url);
     this.linkless = Boolean(job.words?.maps_only);
@@ -191,10 +191,7 @@ export class Tools {
     const pixel = maps.some((map) => map.kind === "pixel");
     this.signed = { partner: job.has_partners, pixel: maps.some((map) => map.sign && map.kind === "pixel"), intermediate: maps.some((map) => map.sign && map.kind !== "pixel") };
     byId("map-kind").querySelector("[value=pixel]").disabled = maps.length > 0 && !pixel;
-    if (maps.length && !pixel) this.setKind("intermediate");
-    else if (pixel && this.forced) this.setKind("pixel");
-    this.forced = maps.length > 0 && !pixel;
-    this.showSigns();
+    this.showKind(maps.length && !pixel ? "intermediate" : this.wish);
   }
 
   /** Say which colours speak for the similarity and which against it, where a picture has both. */
