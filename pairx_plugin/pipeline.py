@@ -6,7 +6,6 @@ import logging
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,18 @@ from .errors import ChipError, ExplainerNotFound, PairXError, SettingsError, nea
 from .explainers.base import Explainer, RankedSession
 from .explanation import PairExplanation, failure_of
 from .evidence import Doubt, PairEvidence
+from .installed import plugin_version, version_of
 from .layer_choice import settle_layers
 from .models.embedding import EmbeddingModel
 from .outcomes import outcomes
+from .resident_memory import hand_back
 from .settings import Settings
 
 __all__ = ["explain_chips", "explain_ranking", "explain_steps", "find_explainer"]
 
 logger = logging.getLogger(__name__)
+
+_BETWEEN = 4  # candidates after which freed memory is handed back, which takes a few hundredths of their time
 
 OnFinished = Callable[[int, PairExplanation], None]
 
@@ -163,6 +166,21 @@ def explain_steps(
     """
     if not candidates or (cancelled is not None and cancelled()):
         return
+    try:
+        yield from _steps(model, query, candidates, explainer, settings, cancelled)
+    finally:
+        if len(candidates) > 1:  # a pair that is asked for alone is often followed by the next one
+            _hand_back(model)
+
+
+def _steps(
+    model: EmbeddingModel,
+    query: Chip,
+    candidates: Sequence[Chip | Exception],
+    explainer: Explainer,
+    settings: Settings,
+    cancelled: Callable[[], bool] | None,
+) -> Iterator[tuple[int, PairExplanation]]:
     started = time.perf_counter()
     settings, chosen = settle_layers(model, explainer, settings)
     session = explainer.prepare(model, query, settings)
@@ -170,7 +188,7 @@ def explain_steps(
         session.see_ranking([chip for chip in candidates if isinstance(chip, Chip)])
     prepared = time.perf_counter() - started
     shared = {**_provenance(model, explainer), **chosen, **getattr(session, "provenance", {})}
-    ready = 0
+    ready = done = 0
     for index, outcome in outcomes(session, candidates, settings, cancelled):
         found = candidates[index]
         seconds = outcome.seconds if isinstance(outcome, PairEvidence) else {}
@@ -179,7 +197,15 @@ def explain_steps(
         explanation = _explanation(query, chip, outcome, explainer, settings, provenance)
         ready += explanation.status is Status.READY
         yield index, explanation
+        done += not explanation.growing
+        if done % _BETWEEN == 0 and not explanation.growing:
+            _hand_back(model)
     logger.info("explained %d of %d candidates in %.2f s", ready, len(candidates), time.perf_counter() - started)
+
+
+def _hand_back(model: EmbeddingModel) -> None:
+    if model.device.type == "cpu":  # elsewhere the work is done in other memory
+        hand_back()
 
 
 def _listed(candidates: Any) -> Sequence[Any]:
@@ -239,7 +265,7 @@ def _embedding_model(
 def _provenance(model: EmbeddingModel, explainer: Explainer) -> dict[str, Any]:
     return {
         "service": "pairx-plugin",
-        "version": _version("pairx-plugin"),
+        "version": plugin_version(),
         "explainer_version": explainer.version,
         "model_id": model.model_id,
         "model_sha256": model.fingerprint(),
@@ -247,12 +273,5 @@ def _provenance(model: EmbeddingModel, explainer: Explainer) -> dict[str, Any]:
         "dtype": str(model.dtype).replace("torch.", ""),
         "input_size": list(model.input_size),
         "python": platform.python_version(),
-        **{package: _version(package) for package in ("torch", "zennit", "numpy")},
+        **{package: version_of(package) for package in ("torch", "zennit", "numpy")},
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _ranking_of_ours(plan: Plan, public_code: Path | None) -> dict[str, Any]:
     from .bench import Bench
+    from .memory import resident
     from .rankings import K_COLORS, explain_candidates
 
     bench = _threaded(plan, Bench)
@@ -56,7 +57,7 @@ def _ranking_of_ours(plan: Plan, public_code: Path | None) -> dict[str, Any]:
     query, candidates = pictures.query(), pictures.candidates(plan.n_candidates)
     before = _memory(bench)
     explanations = explain_candidates(bench, bench.model, query, candidates, K_COLORS)
-    return {"before": before, "peak": _memory(bench), "n": len(explanations)}
+    return {"before": before, "peak": _memory(bench), "after": resident(), "n": len(explanations)}
 
 
 def _ranking_of_the_public_code(plan: Plan, public_code: Path | None) -> dict[str, Any]:

@@ -37,6 +37,9 @@ def measure_memory(bench: Bench, progress: Progress) -> Row:
     notes = [
         f"{K_LINES} lines, {K_COLORS} colours, in processes of their own; network, torch and pictures are included."
     ]
+    if OURS not in failures and kind == "resident" and found[OURS]["after"]:
+        before, after = found[OURS]["before"]["resident"] / _GIGABYTE, found[OURS]["after"] / _GIGABYTE
+        notes.append(f"Ours began with {before:.2f} GB, and holds {after:.2f} GB afterwards, with all explanations.")
     if PUBLIC in found and PUBLIC not in failures:
         n = found[PUBLIC]["n"]
         notes.append(f"The public code, which holds one pair at a time, explained {n} pair{'s' if n > 1 else ''}.")

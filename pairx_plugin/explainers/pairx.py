@@ -219,7 +219,8 @@ class PairXSession:
                         raise
                     at_once, shortfall = at_once // 2, None if at_once > 1 else out_of_memory()
             if parts:
-                pixels_0, cut_off_0, pixels_1, cut_off_1 = (np.concatenate(part) for part in zip(*parts))
+                whole = parts[0] if len(parts) == 1 else tuple(np.concatenate(part) for part in zip(*parts))
+                pixels_0, cut_off_0, pixels_1, cut_off_1 = whole
                 layer = replace(
                     layer, pixels_0=pixels_0, pixels_1=pixels_1, cut_off_0=cut_off_0, cut_off_1=cut_off_1
                 )

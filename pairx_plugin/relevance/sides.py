@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..models.checks import check_embeddings
+from ..resident_memory import zero_pages
 from .encoded import CellQuestion, Encoded, at_pixels_together
 from .propagation import RelevanceModel
 
@@ -116,7 +117,7 @@ def pixels_of(
         known = cells.side.known(layer)
         for place, (values, corner), cut_off in zip(places, answer.parts(), answer.cut_off.tolist()):
             known[place] = _Part(values.abs().float().cpu().numpy(), corner, cut_off)
-        maps = np.zeros((len(cells.places), *cells.side.size), np.float32)
+        maps = zero_pages((len(cells.places), *cells.side.size))
         for pixels, place in zip(maps, cells.places):
             known[place].put_into(pixels)
         found.append((maps, np.array([known[place].cut_off for place in cells.places], np.float32)))

@@ -124,6 +124,7 @@ def test_memory_is_measured_in_processes_of_their_own(tmp_path: Path) -> None:
     assert memory["unit"] == "bytes" and 1e8 < memory["ours"]["median"] < 3e9 and memory["public"]["median"] > 1e8
     processes = memory["details"]["processes"]
     assert processes["ours"]["n"] == 2 and processes["ours"]["before"]["resident"] <= memory["ours"]["median"]
+    assert processes["ours"]["after"] <= memory["ours"]["median"] and "GB afterwards" in memory["notes"][1]
     assert kept["details"]["weights"] > 2e7  # 5.9 million parameters
     assert kept["details"]["after_it_is_gone"] == 0 and kept["details"]["merges"] is False
     assert kept["figure"] == kept["ours"]["median"] / kept["details"]["weights"] and kept["is_met"] is True

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from pairx_plugin.benchmark.memory import peak_resident
+from pairx_plugin.benchmark.memory import peak_resident, resident
 from pairx_plugin.benchmark.storages import live_storages, network_storages
 
 
@@ -62,3 +62,12 @@ def test_peak_is_that_of_the_process_and_not_of_the_one_that_started_it():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, after = json.loads(done.stdout)
     assert before < ballast.nbytes and 0.9 * 320e6 <= after - before <= 1.2 * 320e6
+
+
+@pytest.mark.skipif(resident() is None, reason="the system does not say what a process holds")
+def test_memory_that_is_given_up_is_not_held_any_more():
+    before = resident()
+    ballast = np.ones(50_000_000)
+    assert resident() - before > 0.9 * ballast.nbytes
+    del ballast
+    assert resident() - before < 50e6 and peak_resident() > resident()
