@@ -215,7 +215,8 @@ def _chip_size(box: Box, max_side: int, min_side: int) -> tuple[tuple[int, int],
         return size, ()
     code, done = ("CHIP_SHRUNK", "shrunk") if scale < 1.0 else ("CHIP_ENLARGED", "enlarged")
     message = f"The box of {width:g} x {height:g} pixels is {done} to {size[0]} x {size[1]}."
-    return size, (ChipWarning(code=code, message=message, field="size"),)
+    values = {"width": round(width), "height": round(height)}
+    return size, (ChipWarning(code=code, message=message, field="size", values=values),)
 
 
 def _filler(to_image: ToImage, size: tuple[int, int], image_size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -237,10 +238,11 @@ def _overhang(
             "beside it, or is so large that no pixel of it is left; give a box that overlaps the photograph and is not "
             "much larger, in pixels of the upright photograph" + (", and theta in radians" if degrees else "")
         )
-    if filler.mean() < _NOTABLE_OVERHANG:
+    share = float(filler.mean())
+    if share < _NOTABLE_OVERHANG:
         return ()
-    message = f"{filler.mean():.1%} of the chip lie outside of the photograph and are black."
-    return (ChipWarning(code="BBOX_OVERHANGS", message=message, field="bbox"),)
+    message = f"{share:.1%} of the chip lie outside of the photograph and are black."
+    return (ChipWarning(code="BBOX_OVERHANGS", message=message, field="bbox", values={"share": share}),)
 
 
 def _resampled(pixels: Pixels, to_image: ToImage, box: Box, size: tuple[int, int]) -> Pixels:

@@ -172,9 +172,7 @@ def _image(role: str, chip: Chip) -> dict[str, Any]:
             "height": chip.height,
             "to_image": [_finite(value) for value in chip.to_image],
         },
-        "warnings": [
-            {"code": warning.code, "message": warning.message, "field": warning.field} for warning in chip.warnings
-        ],
+        "warnings": [warning.to_json() for warning in chip.warnings],
     }
 
 

@@ -89,12 +89,20 @@ def sweep_layers(
         explainer: PAIR-X where none is given.
 
     Raises:
+        SettingsError: the explainer looks at other layers than those that it is given.
         PairXError: the pair cannot be explained at one of the layers.
     """
     explainer = explainer or PairX()
     settings = replace(settings, layers=tuple(layer_keys), layer_choice="", batch_size=1)
     session = explainer.prepare(model, query, settings)
     [found] = session.explain([candidate])
+    given = [layer.layer_key for layer in found.layers]
+    if set(given) != set(layer_keys):
+        raise SettingsError(
+            f"the explainer '{explainer.explainer_id}' was given {_listed(layer_keys)} and looks at {_listed(given)}, "
+            "so there is nothing to sweep; take an explainer that looks at the layers it is given, like 'pairx', or "
+            "`pairx-plugin explain` for this one"
+        )
     own: Mapping[str, float] = getattr(session, "layer_seconds", {})
     alone = ("matching", "pixels") if own else ()
     return Sweep(
@@ -103,6 +111,10 @@ def sweep_layers(
         seconds={stage: spent for stage, spent in found.seconds.items() if stage not in alone},
         doubts=found.doubts,
     )
+
+
+def _listed(layer_keys: Sequence[str]) -> str:
+    return f"'{layer_keys[0]}'" if len(layer_keys) == 1 else f"{len(layer_keys)} layers"
 
 
 def measure_layers(

@@ -246,7 +246,7 @@ def _frame_warnings(n_frames: int) -> tuple[ChipWarning, ...]:
     warnings = []
     if n_frames > 1:
         message = f"The file holds {n_frames} pictures; the first is used."
-        warnings.append(ChipWarning(code="FIRST_OF_SEVERAL", message=message, field="image"))
+        warnings.append(ChipWarning(code="FIRST_OF_SEVERAL", message=message, field="image", values={"n": n_frames}))
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         message = "Pillow was told to accept cut-off files (LOAD_TRUNCATED_IMAGES); parts may be missing."
         warnings.append(ChipWarning(code="TRUNCATION_UNCHECKED", message=message, field="image"))

@@ -6,7 +6,9 @@ as hosts ignore them, so that a ranking and the explanation of it see the same c
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,15 +35,17 @@ class ChipWarning:
         code: stable upper-case identifier.
         message: a full sentence.
         field: what it is about: "image", "bbox", "theta" or "size".
+        values: the figures of the sentence by name, for a sentence in another language.
     """
 
     code: str
     message: str
     field: str
+    values: Mapping[str, float] = dataclasses.field(default_factory=dict, hash=False)
 
-    def to_json(self) -> dict[str, str]:
-        """Return {"code", "message", "field"}."""
-        return asdict(self)
+    def to_json(self) -> dict[str, Any]:
+        """Return {"code", "message", "field", "values"}."""
+        return {"code": self.code, "message": self.message, "field": self.field, "values": dict(self.values)}
 
 
 def read_only(array: NDArray[Any]) -> Pixels:

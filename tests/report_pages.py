@@ -93,7 +93,7 @@ def record(**changes: Any) -> dict[str, Any]:
         },
         "warnings": [{"code": "FEW_MATCHES", "message": "few", "values": {"layer": "blocks.3", "matches": 3}}],
         "images": [
-            {"role": "query", "warnings": [{"code": "BBOX_OVERHANGS", "message": "Part of it is black."}]},
+            {"role": "query", "warnings": [{"code": "BBOX_OVERHANGS", "message": "Part.", "values": {"share": 0.125}}]},
             {"role": "candidate", "warnings": []},
         ],
         "provenance": {"service": "pairx-plugin", "version": "0.1.0", "torch": "2.0", "seconds": {"forward": 1.5}},

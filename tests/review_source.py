@@ -84,7 +84,7 @@ class ScriptedSource:
             n_searched=15329,
         )
         notes = {
-            f"c{number}-{rank}": [Note(code="BBOX_OVERHANGS", message="A third of the chip is black.")]
+            f"c{number}-{rank}": [Note(code="BBOX_OVERHANGS", message="A third is black.", values={"share": 1 / 3})]
             for rank, how in self.script.items()
             if how == "doubtful"
         }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..errors import HostError, nearest
 from ..report import Note, ReportQuery, RunFacts
@@ -39,10 +39,8 @@ def choose_run(database: ReviewDatabase, run_id: str | None = None) -> MatchRun:
 
 def facts_of_run(database: ReviewDatabase, run: MatchRun) -> RunFacts:
     """Return what the head of a report says of a run."""
-    notes = [Note(code=_text(item, "code"), message=_text(item, "message")) for item in run.problems]
-    if run.explanation_failure:
-        failure = run.explanation_failure
-        notes.insert(0, Note(code=_text(failure, "code"), message=_text(failure, "message")))
+    found = [run.explanation_failure, *run.problems] if run.explanation_failure else run.problems
+    notes = [Note.from_json(item) for item in found]
     return RunFacts(
         model_id=run.model_id,
         model_fingerprint=run.model_fingerprint,
@@ -83,7 +81,3 @@ def _query(match: MatchQuery, run: MatchRun, shelf: PhotographShelf) -> ReportQu
         notes=notes_of(match),
         failure=failure_of_row(match.failure),
     )
-
-
-def _text(value: Mapping[str, Any], key: str) -> str:
-    return str(value.get(key) or "")

@@ -108,7 +108,7 @@ class PairHost:
         scored = tuple(replace(item, score=_similarity(found[item.rank])) for item in ranked.candidates)
         small = {key: small_chip(chip) for key, chip in self._chips.items() if key != ranked.query.annotation_id}
         chip = self._chips[ranked.query.annotation_id]
-        notes = [Note(code=warning.code, message=warning.message) for warning in chip.warnings]
+        notes = [Note(code=warning.code, message=warning.message, values=warning.values) for warning in chip.warnings]
         return ReportQuery(
             ranked_query=replace(ranked, candidates=scored),
             explanations=[_scored(found[candidate.rank]) for candidate in ranked.candidates],

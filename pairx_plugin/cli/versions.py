@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 import sys
-from importlib import metadata
 
 import typer
+
+from ..installed import plugin_version, version_of
 
 __all__ = ["installed_versions", "print_versions"]
 
@@ -22,9 +23,9 @@ _OPENCV = (
 
 def installed_versions() -> dict[str, str]:
     """Return versions by name: this distribution's first, then Python and the packages that are there."""
-    found = {"pairx-plugin": _version("pairx-plugin") or "not installed", "python": platform.python_version()}
+    found = {"pairx-plugin": plugin_version(), "python": platform.python_version()}
     for package in (*_PACKAGES, *_OPENCV):
-        version = _version(package)
+        version = version_of(package)
         if version is not None:
             found[package] = version
     return found
@@ -37,10 +38,3 @@ def print_versions(wanted: bool | None) -> None:
     for name, version in installed_versions().items():
         typer.echo(f"{name} {version}", file=sys.stdout)
     raise typer.Exit()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -8,13 +8,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import MissingExtra, PairXError, SettingsError
+from ..installed import plugin_version
 from ..models.embedding import EmbeddingModel
 from .bench import Bench
 from .data_source import DataSource
@@ -160,7 +160,7 @@ def _identity(model: EmbeddingModel, subject_set: SubjectSet, plan: Plan) -> dic
         "input size": list(model.input_size),
         "data": subject_set.digest,
         "plan": plan.decides(),
-        "version": metadata.version("pairx-plugin"),
+        "version": plugin_version(),
     }
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from pairx_hooks import Artifact
 
 from ..atomic_files import replacing, unwritten
 from ..errors import StoreError
+from ..installed import plugin_version
 from .drawing import COUNTS, USUAL_COUNT
 from .messages import Messages
 from .page_templates import page_templates
@@ -106,7 +106,7 @@ def render_report(
         any_maps_only=any(layer.maps_only for view in views for each in view.candidates for layer in each.layers),
         watched=watched,
         counts=COUNTS,
-        version=_version(),
+        version=plugin_version(),
     )
 
 
@@ -136,10 +136,3 @@ def _run_facts(run: RunFacts, n_queries: int, created: datetime, say: Messages) 
         rows.append(("MEAN_AVERAGE_PRECISION", say("NUMBER", value=run.mean_average_precision)))
     rows.append(("CREATED", say("DATE", value=created.astimezone(timezone.utc))))
     return [(say(key), value) for key, value in rows if value]
-
-
-def _version() -> str:
-    try:
-        return metadata.version("pairx-plugin")
-    except metadata.PackageNotFoundError:
-        return "?"

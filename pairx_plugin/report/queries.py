@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from pairx_hooks import Artifact, Explanation, Failure, RankedQuery
 
@@ -13,10 +14,18 @@ __all__ = ["Decided", "Note", "QueryPhotograph", "ReportQuery", "RunFacts"]
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """Something a reader should know: a stable code and a sentence."""
+    """Something a reader should know: a stable code, a sentence, and values for the sentence in another language."""
 
     code: str
     message: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Note:
+        """Take what JSON data holds of a note; whatever is missing or of another kind is empty, and nothing raised."""
+        code, message = (text if isinstance(text := value.get(name), str) else "" for name in ("code", "message"))
+        values = value.get("values")
+        return cls(code=code, message=message, values=values if isinstance(values, Mapping) else {})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Figures", "Grid", "LayerFacts", "Link", "Reason", "RecordFacts", "number_of", "place_of", "read_record"]
+from .queries import Note
+
+__all__ = ["Figures", "Grid", "LayerFacts", "Link", "RecordFacts", "number_of", "place_of", "read_record"]
 
 Place = tuple[float, float]
 Grid = tuple[int, int]
@@ -40,15 +42,6 @@ class Link:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reason:
-    """A code with its values, and a sentence where the record brings one."""
-
-    code: str
-    message: str
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Figures:
     """Plausibility figures of one layer, as :class:`pairx_plugin.plausibility.Plausibility` names them."""
 
@@ -58,7 +51,7 @@ class Figures:
     irm_rob: float | None
     irm_ref: float | None
     match_coverage: float | None
-    reasons: tuple[Reason, ...]
+    reasons: tuple[Note, ...]
     likelihood_ratio: float | None = None  # of the host's calibration, as are those below
     confirmed: float | None = None
     confirmed_of_all: float | None = None
@@ -125,8 +118,8 @@ class RecordFacts:
     model_fingerprint: str
     similarity: float | None
     layers: tuple[LayerFacts, ...]
-    doubts: tuple[Reason, ...]
-    chip_doubts: tuple[tuple[Reason, ...], tuple[Reason, ...]]
+    doubts: tuple[Note, ...]
+    chip_doubts: tuple[tuple[Note, ...], tuple[Note, ...]]
     params: Mapping[str, Any]
     versions: Mapping[str, str]
     device: str
@@ -152,7 +145,7 @@ def read_record(record: Mapping[str, Any]) -> RecordFacts:
         model_fingerprint=_text(record.get("model_sha256")),
         similarity=number_of(record.get("similarity")),
         layers=(_layer(record), *further) if "layer_key" in record or "matches" in record else tuple(further),
-        doubts=_reasons(record.get("warnings")),
+        doubts=_notes(record.get("warnings")),
         chip_doubts=(_chip_doubts(record, "query"), _chip_doubts(record, "candidate")),
         params=_mapping(record.get("params")),
         versions={name: version for name, version in versions.items() if name and version},
@@ -201,25 +194,21 @@ def _figures(figures: Mapping[str, Any]) -> Figures:
         irm_rob=number_of(figures.get("irm_rob")),
         irm_ref=number_of(figures.get("irm_ref")),
         match_coverage=number_of(figures.get("match_coverage")),
-        reasons=_reasons(figures.get("reasons")),
+        reasons=_notes(figures.get("reasons")),
         likelihood_ratio=number_of(calibration.get("likelihood_ratio")),
         confirmed=number_of(calibration.get("probability")),
         confirmed_of_all=number_of(calibration.get("prevalence")),
     )
 
 
-def _reasons(value: Any) -> tuple[Reason, ...]:
+def _notes(value: Any) -> tuple[Note, ...]:
     found = (_mapping(item) for item in _items(value))
-    return tuple(
-        Reason(code=_text(item["code"]), message=_text(item.get("message")), values=_mapping(item.get("values")))
-        for item in found
-        if _text(item.get("code"))
-    )
+    return tuple(Note.from_json(item) for item in found if _text(item.get("code")))
 
 
-def _chip_doubts(record: Mapping[str, Any], role: str) -> tuple[Reason, ...]:
+def _chip_doubts(record: Mapping[str, Any], role: str) -> tuple[Note, ...]:
     images = (_mapping(image) for image in _items(record.get("images")))
-    return next((_reasons(image.get("warnings")) for image in images if image.get("role") == role), ())
+    return next((_notes(image.get("warnings")) for image in images if image.get("role") == role), ())
 
 
 def _sizes(record: Mapping[str, Any]) -> tuple[Grid, Grid] | None:

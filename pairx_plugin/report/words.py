@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
 from pairx_hooks import Candidate, Failure, RankedQuery
@@ -20,7 +20,7 @@ from .bands import (
 )
 from .messages import Messages
 from .queries import Decided, Note
-from .reading import Figures, LayerFacts, Link, Place, Reason, RecordFacts
+from .reading import Figures, LayerFacts, Link, Place, RecordFacts
 
 __all__ = ["Words", "short"]
 
@@ -147,18 +147,15 @@ class Words:
         own += [doubt for layer in facts.layers for doubt in self._off_the_animal(layer)]
         sides = (("DOUBT_OF_QUERY", of_query), ("DOUBT_OF_CANDIDATE", of_candidate))
         for (key, notes), chip_doubts in zip(sides, facts.chip_doubts):
-            coded = [(doubt.code, doubt.message or doubt.code) for doubt in chip_doubts]
-            told = dict(coded)
-            coded += [(note.code, note.message) for note in notes if note.code not in told]
-            own += [self.say(key, text=text) for text in self._notes(coded)]
+            told = {doubt.code for doubt in chip_doubts}
+            both = [*chip_doubts, *(note for note in notes if note.code not in told)]
+            own += [self.say(key, text=text) for text in self.notes(both)]
         return [doubt for doubt in dict.fromkeys(own) if doubt]
 
     def notes(self, notes: Sequence[Note]) -> list[str]:
         """Return what casts doubt on a photograph or its chip, in this language where the code is known."""
-        return self._notes((note.code, note.message) for note in notes)
-
-    def _notes(self, coded: Iterable[tuple[str, str]]) -> list[str]:
-        return [self.say.known(f"NOTE_{code}", {}, message) for code, message in coded if code not in _NO_DOUBTS]
+        told = (note for note in notes if note.code not in _NO_DOUBTS)
+        return [self.say.known(f"NOTE_{note.code}", note.values, note.message or note.code) for note in told]
 
     def failure(self, failure: Failure) -> str:
         """Return why something is missing, in plain words; empty for a code without a message."""
@@ -232,7 +229,7 @@ class Words:
         n = sum(any(place is not None and _is_edge(place) for place in pair) for pair in ends)
         return self.say("DOUBT_AT_EDGE", n=n, of=len(ends)) if _is_many(n, len(ends)) else ""
 
-    def _reason(self, reason: Reason) -> str:
+    def _reason(self, reason: Note) -> str:
         side = reason.values.get("side")
         key = f"REASON_{reason.code}" + (f"_{side}" if side in (0, 1) else "")
         return self.say.known(key, reason.values, reason.message or self.say("REASON_OTHER", code=reason.code))

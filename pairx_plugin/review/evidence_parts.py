@@ -22,7 +22,8 @@ from ..report.animal import with_inside
 __all__ = ["GAMMA", "SIGNS", "EvidenceParts", "cut_short", "grey_mask", "kept_parts", "parts_of"]
 
 SIGNS = {"for": 1.0, "against": -1.0}
-GAMMA = 0.5  # of what is written into a mask: it lifts weak relevance, which eight bits would lose
+GAMMA = 0.5  # of a mask of pixels: it lifts weak relevance, which eight bits would lose
+LAYER_GAMMA = 1.0  # of a layer's mask: as strong on the page as in the pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +86,19 @@ def _maps(
         side, rank = int(item["side"]), item["rank"]
         values = whole[side] if rank is None else pixels[side][int(rank) - 1]
         vmax = layer_scales[side].vmax if rank is None else pixel_scale.vmax
+        gamma = LAYER_GAMMA if rank is None else GAMMA
         for sign, factor in SIGNS.items() if signed[str(item["kind"])] else (("", 1.0),):
-            masks[len(maps)] = grey_mask(values * np.float32(factor), vmax)
+            masks[len(maps)] = grey_mask(values * np.float32(factor), vmax, gamma)
             height, width = values.shape
-            more = {"width": width, "height": height, "encoding": "gray8", "gamma": GAMMA}
+            more = {"width": width, "height": height, "encoding": "gray8", "gamma": gamma}
             maps.append({**item, **more, **({"sign": sign} if sign else {})})
     return maps, masks
 
 
-def grey_mask(values: NDArray[np.float32], vmax: float) -> bytes:
-    """Return a map as a PNG: white from `vmax` on, black where it is not above 0."""
+def grey_mask(values: NDArray[np.float32], vmax: float, gamma: float = GAMMA) -> bytes:
+    """Return a map as a PNG: white from `vmax` on, black where it is not above 0, and shares to the power `gamma`."""
     field_ = as_field(values)
-    strength = np.power(np.clip(field_ / vmax, 0.0, 1.0), GAMMA) if vmax > 0 else np.zeros_like(field_)
+    strength = np.power(np.clip(field_ / vmax, 0.0, 1.0), gamma) if vmax > 0 else np.zeros_like(field_)
     return encode(grey_map(strength, Scale(0.0, 1.0)), "png")
 
 

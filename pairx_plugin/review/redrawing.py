@@ -16,7 +16,7 @@ from ..pixels import Pixels
 from ..rendering.panels import render
 from ..rendering.pictures import decode
 from ..rendering.style import Style
-from .evidence_parts import GAMMA, EvidenceParts
+from .evidence_parts import EvidenceParts
 
 __all__ = ["draw_again", "layer_of"]
 
@@ -101,7 +101,7 @@ def _layer_map(parts: EvidenceParts, side: int, grid: Sequence[int]) -> NDArray[
 
 
 def _signed(parts: EvidenceParts, number: int, item: Mapping[str, Any]) -> NDArray[np.float32]:
-    values = _strength(parts.masks[number])
+    values = _strength(parts.masks[number], float(item["gamma"]))
     return -values if item.get("sign") == "against" else values
 
 
@@ -114,10 +114,10 @@ def _of_side(parts: EvidenceParts, side: int, kind: str) -> list[tuple[int, Mapp
     ]
 
 
-def _strength(mask: bytes) -> NDArray[np.float32]:
+def _strength(mask: bytes, gamma: float) -> NDArray[np.float32]:
     """Undo what was written into a mask: values as shares of the largest."""
     grey = decode(mask).astype(np.float32) / np.float32(255)
-    values: NDArray[np.float32] = np.power(grey, np.float32(1 / GAMMA))
+    values: NDArray[np.float32] = np.power(grey, np.float32(1 / gamma))
     return values
 
 

@@ -178,7 +178,7 @@ def test_lost_photograph_costs_nothing_else(serve, open_page):
 def test_doubts_stand_before_everything_else(serve, open_page):
     page = open_page(serve({1: "doubtful"}))
     EXPECT(page.locator("#words > :first-child")).to_have_class("doubts")
-    EXPECT(page.locator(".doubts")).to_contain_text("Candidate: Part of what the network saw lies beyond")
+    EXPECT(page.locator(".doubts")).to_contain_text("Candidate: 33.3% of what the network saw lies beyond")
 
 
 def test_next_two_are_prefetched_and_leaving_cancels(serve, open_page, wait_for):

@@ -88,6 +88,16 @@ def test_sweep_gives_no_seconds_that_nobody_measured(call, photographs, tmp_path
     assert "Seconds of each layer" not in done.stdout
 
 
+@pytest.mark.parametrize("layers, told", [(["--layer", "layer3"], "'layer3'"), ([], "4 layers")])
+def test_sweep_of_an_explainer_that_looks_at_no_layer_it_is_given_is_refused(call, photographs, tmp_path, layers, told):
+    pair = photographs / "query.png", photographs / "first.png"
+    asked = ("--explainer", "sane", "--model", "timm:resnet18", "--input-size", "64", *layers, "-o", tmp_path / "sheet")
+    done = call("sweep", *pair, *asked)
+    words = " ".join(done.stderr.split())
+    assert done.exit_code == 2 and f"the explainer 'sane' was given {told} and looks at 'input'" in words
+    assert not (tmp_path / "sheet" / "sweep.html").exists()
+
+
 def test_rules_that_fit_in_no_mode_are_said_once(call):
     pytest.importorskip("torchvision", reason="needs the extra 'models'")
     done = call("layers", "torchvision:squeezenet1_1", "--input-size", "64")

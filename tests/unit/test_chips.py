@@ -154,7 +154,8 @@ def test_box_beyond_the_step_of_reduction_keeps_its_place() -> None:
 def test_small_box_is_enlarged_to_the_minimum_only() -> None:
     chip = cut_chip(noise(), bbox=(10, 10, 16, 8))
     assert (chip.width, chip.height) == (64, 32)
-    assert codes(chip) == ["CHIP_ENLARGED"]
+    assert codes(chip) == ["CHIP_ENLARGED"] and chip.warnings[0].values == {"width": 16, "height": 8}
+    assert len({*chip.warnings, *chip.warnings}) == 1
     chip = cut_chip(noise(), bbox=(10, 10, 40, 32))
     assert (chip.width, chip.height) == (40, 32)
     assert chip.warnings == ()

@@ -100,8 +100,9 @@ def test_warnings_and_name_of_the_photograph_travel_with_the_chip(tmp_path: Path
     assert codes(chip) == ["GREYSCALE", "THETA_MISSING", "BBOX_OVERHANGS"]
     assert chip.uri == str(path)
     assert chip.warnings[0].to_json() == {
-        "code": "GREYSCALE", "message": "The photograph has no colour.", "field": "image"
+        "code": "GREYSCALE", "message": "The photograph has no colour.", "field": "image", "values": {}
     }
+    assert chip.warnings[2].values == {"share": pytest.approx(5 / 60)}
     with pytest.raises(ChipNotFound):
         cut_chip(tmp_path / "missing.png")
 

@@ -46,7 +46,7 @@ def ranking(query_id: str = "q1", scores: tuple[float, ...] = (0.1 + 0.2, 1 / 3)
         ),
         correct_rank=1,
         average_precision=0.75,
-        warnings=(Problem(code="W", message="w", where="c0"),),
+        warnings=(Problem(code="W", message="w", where="c0", values={"share": 0.5}),),
         candidate_warnings={"c2": (Problem(code="SAME_PIXELS", message="s", where="c2"),)},
         chip_sha256={"c0": "0" * 64, "c1": "1" * 64},
     )
@@ -74,7 +74,7 @@ def test_a_ranking_comes_back_as_it_was_written(database: ReviewDatabase) -> Non
     assert (match.correct_rank, match.average_precision, match.failure) == (1, 0.75, None)
     assert match.annotation.annotation_id == "c0" and match.annotation.extra == {"file_name": "x"}
     assert (match.annotation.x, match.annotation.w, match.annotation.theta) == (1.0, 3.5, 0.1)
-    assert match.warnings == [{"code": "W", "message": "w", "where": "c0"}]
+    assert match.warnings == [{"code": "W", "message": "w", "where": "c0", "values": {"share": 0.5}}]
     assert [(r.rank, r.candidate_id, r.candidate.name) for r in match.reviews] == [
         (1, "c1", "Rata"),
         (2, "c2", "Rata"),

@@ -170,6 +170,7 @@ def test_of_several_pictures_the_first_is_used_with_a_warning(kind: str) -> None
     photograph = read_photograph(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
     assert photograph.pixels[8, 8].tolist() == [255, 0, 0]
     assert codes(photograph) == ["FIRST_OF_SEVERAL"]
+    assert photograph.warnings[0].values == {"n": 3}
     assert "3 pictures" in photograph.warnings[0].message
 
 

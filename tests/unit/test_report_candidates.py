@@ -70,7 +70,7 @@ def test_evidence_is_put_into_words(page: Page) -> None:
         "Not a probability.",
         "12 of 20 links fit one consistent pose; the same places paired at random reach only 6.",
         "With so few links (3), some pose always fits.",
-        "Query: Part of what the network saw lies beyond the photograph’s edge and is empty.",
+        "Query: 12.5% of what the network saw lies beyond the photograph’s edge and is empty.",
         "upper left (10%, 20%)",
         "middle right (90%, 50%)",
         "lower centre (50%, 99%)",

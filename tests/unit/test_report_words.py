@@ -21,7 +21,7 @@ from pairx_plugin.report.message_format import format_message, names_in
 from pairx_plugin.report.messages import LANGUAGE_TAGS, Messages
 from pairx_plugin.report.pictures import PictureEmbedder, encoded_picture
 from pairx_plugin.report.queries import Note
-from pairx_plugin.report.reading import Figures, Reason
+from pairx_plugin.report.reading import Figures
 from pairx_plugin.report.words import Words, short
 
 
@@ -57,7 +57,7 @@ def test_band_follows_the_stated_rule(n_inliers: int | None, n_chance: int | Non
 def test_links_without_relevance_are_no_evidence(code, band):
     figures = Figures(
         n_inliers=20, n_chance=5, n_tested=20, irm_rob=1.0, irm_ref=1.0, match_coverage=None,
-        reasons=(Reason(code=code, message="", values={"side": 0}),),
+        reasons=(Note(code=code, message="", values={"side": 0}),),
     )
     assert Words(Messages()).band(figures) is band
 
@@ -246,10 +246,20 @@ def test_report_room_needs_neither_torch_nor_opencv() -> None:
 def test_notes_about_chips_come_in_the_readers_language_and_usual_ones_not_at_all() -> None:
     notes = [
         Note(code="CHIP_SHRUNK", message="The box of 4000 x 3000 pixels is shrunk to 1024 x 768."),
-        Note(code="BBOX_OVERHANGS", message="12.5% of the chip lie outside of the photograph and are black."),
+        Note(code="BBOX_OVERHANGS", message="12.5% of the chip are black.", values={"share": 0.125}),
+        Note(code="BBOX_OVERHANGS", message="Part of the chip is black."),  # by a host that gives no figures
+        Note(code="CHIP_ENLARGED", message="It is enlarged.", values={"width": 24, "height": 16}),
         Note(code="SAME_PIXELS", message="Two files hold the same pixels."),
     ]
     assert Words(Messages("de")).notes(notes) == [
-        "Ein Teil dessen, was das Netz sah, liegt jenseits des Fotorandes und ist leer.",
+        "12,5\u00a0% dessen, was das Netz sah, liegen jenseits des Fotorandes und sind leer.",
+        "Part of the chip is black.",
+        "Das Tier nimmt nur 24 × 16 Pixel des Fotos ein und wurde vergrößert; "
+        "seine Merkmale sind vielleicht unscharf.",
         "Two files hold the same pixels.",
     ]
+
+
+@pytest.mark.parametrize("value", [{}, {"code": 3, "message": ["x"], "values": "y"}, {"code": None, "values": None}])
+def test_note_of_any_data_is_a_note(value: dict[str, object]) -> None:
+    assert Note.from_json(value) == Note(code="", message="", values={})

@@ -12,7 +12,7 @@ import hashlib
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,16 @@ class Problem:
         code: stable upper-case identifier.
         message: a sentence for a person.
         where: the row, annotation or query that it is about.
+        values: the figures of the sentence by name, for a sentence in another language.
     """
 
     code: str
     message: str
     where: str = ""
+    values: Mapping[str, float] = field(default_factory=dict, hash=False)
 
-    def to_json(self) -> dict[str, str]:
-        return {"code": self.code, "message": self.message, "where": self.where}
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "where": self.where, "values": dict(self.values)}
 
 
 @dataclass(frozen=True, kw_only=True)

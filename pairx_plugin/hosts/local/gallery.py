@@ -182,7 +182,7 @@ def _cut_batch(
 
 
 def _doubts(key: str, chip: Chip) -> tuple[Problem, ...]:
-    return tuple(Problem(code=item.code, where=key, message=item.message) for item in chip.warnings)
+    return tuple(Problem(code=item.code, where=key, message=item.message, values=item.values) for item in chip.warnings)
 
 
 def _embed(

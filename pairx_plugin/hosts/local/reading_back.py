@@ -89,4 +89,4 @@ def _artifact(picture: Mapping[str, Any]) -> Artifact | None:
 
 
 def _notes(values: Sequence[Any] | None) -> list[Note]:
-    return [Note(code=str(item.get("code") or ""), message=str(item.get("message") or "")) for item in values or ()]
+    return [Note.from_json(item) for item in values or ()]

@@ -100,10 +100,11 @@ def _beside(chip: Chip) -> tuple[ChipWarning, ...]:
     beside = filler_mask(chip)
     if beside.all():
         raise _nothing(chip.bbox, chip.theta, chip.image_size)
-    if beside.mean() < _NOTABLE:
+    share = float(beside.mean())
+    if share < _NOTABLE:
         return ()
-    message = f"{beside.mean():.1%} of the chip lie outside of the photograph and are white."
-    return (ChipWarning(code="BBOX_OVERHANGS", message=message, field="bbox"),)
+    message = f"{share:.1%} of the chip lie outside of the photograph and are white."
+    return (ChipWarning(code="BBOX_OVERHANGS", message=message, field="bbox", values={"share": share}),)
 
 
 def _on_photograph(box: Box, size: tuple[int, int]) -> Box | None:

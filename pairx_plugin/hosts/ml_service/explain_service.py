@@ -261,7 +261,8 @@ def _warnings(
         for place, part in ((pair.query, cut.query), (pair.candidate, cut.candidate)):
             for warning in part.warnings if isinstance(part, Cut) else ():
                 field = place.image_field if warning.field == "image" else place.box_field
-                told.setdefault((warning.code, field), {**warning.to_json(), "field": field})
+                about = {"code": warning.code, "message": warning.message, "field": field}
+                told.setdefault((warning.code, field), about)
         for more in (*item.warnings, *_shortfall(item)):
             told.setdefault((more["code"], pair.candidate.image_field), {**more, "field": pair.candidate.image_field})
     return list(told.values())

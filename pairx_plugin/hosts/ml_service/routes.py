@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from ...errors import PairXError
+from ...installed import plugin_version
 from .answers import ExplainAnswer, Health, Offer, Sent, failures
 from .asked import MOST_DRAWN, VIEWS
 from .bodies import answered, asked_of, check_kind
@@ -106,7 +106,7 @@ async def health(request: Request) -> dict[str, Any]:
     return {
         "status": "degraded" if "failed" in states else "healthy",
         "service": "pairx-plugin",
-        "version": metadata.version("pairx-plugin"),
+        "version": plugin_version(),
         "models": {state: states.count(state) for state in ("ready", "unloaded", "failed")},
         "requests": desk.turns.inside,
         "usual_seconds": desk.turns.usual_seconds,

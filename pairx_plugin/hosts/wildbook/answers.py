@@ -6,12 +6,12 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from typing import Any
 from urllib.parse import urlencode
 
 from pairx_hooks import Failure, Status
 
+from ...installed import plugin_version
 from .arguments import argument_options
 from .options import FLAG, Options, flag_is_on, own_key, server_options
 
@@ -23,7 +23,6 @@ __all__ = [
     "absence",
     "answer",
     "picture_url",
-    "plugin_version",
     "summary_of",
 ]
 
@@ -31,14 +30,6 @@ ANSWER_KEY = "pairx"  # in a query's entry of cm_dict, and as an attribute of th
 ANSWER_SCHEMA = "pairx.wildbook/1"
 _LONGEST_BATCH = 500  # queries that are reviewed together
 PICTURE_RULE = "/api/pairx/picture/"
-
-
-def plugin_version() -> str:
-    """Return the version of this distribution."""
-    try:
-        return metadata.version("pairx-plugin")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def picture_url(reference: str, query: str, candidate: str, version: str) -> str:

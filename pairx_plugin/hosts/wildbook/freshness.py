@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from .answers import plugin_version
+from ...installed import plugin_version
 
 __all__ = ["changed", "staleness", "visual_uuids"]
 

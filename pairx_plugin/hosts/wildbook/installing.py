@@ -13,7 +13,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from ...errors import HostError, HostUnavailable
-from .answers import AnswerCollector, plugin_version
+from ...installed import plugin_version
+from .answers import AnswerCollector
 from .arguments import argument_options
 from .graph import with_our_answers
 from .options import server_options

@@ -66,4 +66,4 @@ def notes_of_answer(answer: Mapping[str, Any]) -> list[Note]:
     """Return what a query's answer complains of."""
     notes = [answer["failure"]] if answer.get("failure") else []
     found = [*notes, *answer.get("warnings", ())]
-    return [Note(code=str(item.get("code", "")), message=str(item.get("message", ""))) for item in found]
+    return [Note.from_json(item) for item in found]

@@ -23,8 +23,9 @@ from pairx_hooks import (
 )
 
 from ...explanation import SCHEMA
+from ...installed import plugin_version
 from ...settings import Settings
-from .answers import picture_url, plugin_version
+from .answers import picture_url
 from .options import VIEWS
 from .shelf import Shelf, plain_json
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import ModelError, SettingsError
+from ....installed import plugin_version
 from ....models.checks import check_evaluation_mode
 from ....models.embedding import EmbeddingModel
 from ....models.optional import import_optional
@@ -210,12 +210,5 @@ def _provenance(
         "n_individuals": len({photograph.individual for photograph in photographs}),
         "plan": {name: value for name, value in asdict(plan).items() if name != "layer"},
         "penalties": {f"{group}:{name}": value for (group, name), value in penalties.items()},
-        "versions": {"pairx-plugin": _version("pairx-plugin"), "scikit-learn": str(sklearn.__version__)},
+        "versions": {"pairx-plugin": plugin_version(), "scikit-learn": str(sklearn.__version__)},
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
