@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pairx_hooks import Status
-from pairx_plugin import EmbeddingModel, Settings, pipeline
+from pairx_plugin import EmbeddingModel, Settings
 from pairx_plugin.chips import as_chip
 from pairx_plugin.errors import ChipError, TimeBudgetSpent, is_out_of_memory
 from pairx_plugin.evidence import Doubt, LayerEvidence, Matches, PairEvidence
@@ -278,36 +278,6 @@ def test_ranking_is_shown_to_sessions_that_look_at_it(setting):
     assert isinstance(Ranked(), RankedSession) and not isinstance(PairX(), RankedSession)
     list(explain_chips(model, query, [candidates[0], ChipError("gone"), candidates[1]], Ranked(), Settings()))
     assert seen == [candidates]
-
-
-class Whole:
-    explainer_id, version = "whole", "1"
-
-    def prepare(self, model, query, settings):
-        return self
-
-    def explain(self, candidates):
-        return [WHOLE] * len(candidates)
-
-
-@pytest.mark.parametrize("n, times", [(1, 0), (3, 1), (4, 2), (9, 3)])
-def test_rankings_hand_back_the_memory_that_they_freed(setting, monkeypatch, n, times):
-    model, query, candidates = setting
-    calls = []
-    monkeypatch.setattr(pipeline, "hand_back", lambda: calls.append(n))
-    assert len(list(explain_chips(model, query, [candidates[0]] * n, Whole(), Settings()))) == n
-    assert len(calls) == times
-
-
-def test_ranking_that_is_left_early_hands_back_what_it_freed(setting, monkeypatch):
-    model, query, candidates = setting
-    calls = []
-    monkeypatch.setattr(pipeline, "hand_back", lambda: calls.append(1))
-    going = explain_chips(model, query, [candidates[0]] * 3, Whole(), Settings())
-    next(going)
-    assert not calls
-    going.close()
-    assert calls == [1]
 
 
 def test_stop_says_why():

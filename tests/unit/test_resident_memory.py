@@ -11,8 +11,11 @@ import pickle
 import numpy as np
 import pytest
 
-from pairx_plugin import resident_memory
+from pairx_plugin import EmbeddingModel, Settings, pipeline, resident_memory
 from pairx_plugin.benchmark.memory import resident
+from pairx_plugin.chips import as_chip
+from pairx_plugin.evidence import PairEvidence
+from pairx_plugin.pipeline import explain_chips
 from pairx_plugin.resident_memory import hand_back, zero_pages
 
 on_glibc = pytest.mark.skipif(
@@ -69,3 +72,41 @@ def test_zeros_are_an_array_like_any_other():
 def test_zeros_where_mappings_have_no_kinds(monkeypatch):
     monkeypatch.delattr(mmap, "MAP_PRIVATE", raising=False)
     assert (zero_pages((3, 5)) == np.zeros((3, 5))).all()
+
+
+class Quick:
+    """Finds the same for every candidate, at once."""
+
+    explainer_id, version = "quick", "1"
+
+    def prepare(self, model, query, settings):
+        return self
+
+    def explain(self, candidates):
+        return [PairEvidence(similarity=0.5, layers=())] * len(candidates)
+
+
+@pytest.fixture(scope="module")
+def setting(miewid_network, make_texture):
+    chip = as_chip(make_texture(31, 64))
+    return EmbeddingModel(miewid_network, input_size=(64, 64)), chip
+
+
+@pytest.mark.parametrize("n, times", [(1, 0), (3, 1), (4, 2), (9, 3)])
+def test_rankings_hand_back_the_memory_that_they_freed(setting, monkeypatch, n, times):
+    model, chip = setting
+    calls = []
+    monkeypatch.setattr(pipeline, "hand_back", lambda: calls.append(n))
+    assert len(list(explain_chips(model, chip, [chip] * n, Quick(), Settings()))) == n
+    assert len(calls) == times
+
+
+def test_ranking_that_is_left_early_hands_back_what_it_freed(setting, monkeypatch):
+    model, chip = setting
+    calls = []
+    monkeypatch.setattr(pipeline, "hand_back", lambda: calls.append(1))
+    going = explain_chips(model, chip, [chip] * 3, Quick(), Settings())
+    next(going)
+    assert not calls
+    going.close()
+    assert calls == [1]
