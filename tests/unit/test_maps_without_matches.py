@@ -202,3 +202,12 @@ def test_review_page_gets_one_mask_of_a_map_without_signs(chips, plain):
     masks = [np.array(Image.open(io.BytesIO(parts.masks[number]))) for number in range(2)]
     assert masks[0].max() == 255 and (masks[1] == 255).all(), "each side on a scale of its own"
     assert float(shares(plain.relevance_1).max()) == pytest.approx(1 / 16)
+
+
+def test_map_of_a_layer_is_as_strong_on_the_review_page_as_in_pictures(chips):
+    half = layer_of(peak(0, 0) + peak(1, 1, 0.5), peak(2, 2))
+    ranked = report_query(chips, half).ranked_query
+    parts = parts_of(explained(chips, half), ranked, ranked.candidates[0])
+    mask = np.array(Image.open(io.BytesIO(parts.masks[0])))
+    assert mask[0, 0] == 255 and abs(int(mask[1, 1]) - 128) <= 1  # in proportion, as the pictures' colours are
+    assert parts.record["maps"][0]["gamma"] == 1.0
